@@ -1,0 +1,34 @@
+# synapnet-edge: from an empty folder to figures and a summary. `snakemake --cores 4` runs config/reference.yaml;
+# `--configfile my.yaml` changes single keys of it. Settings: config/README.md. Rules: workflow/rules/.
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: Path(workflow.basedir) / "config" / "reference.yaml"
+
+
+# Rules and scripts use the package of this checkout, in any environment that has its dependencies.
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/calibrate.smk"
+include: "workflow/rules/quantize.smk"
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/eviction.smk"
+include: "workflow/rules/deploy.smk"
+include: "workflow/rules/figure.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything that `run` in the configuration asks for."""
+    default_target: True
+    input:
+        figure_files(),
+        "results/summary.md",

@@ -1,0 +1,57 @@
+"""Command line: check a configuration, or list what one can name.
+
+    python -m synapnet_edge validate config/reference.yaml my.yaml
+    python -m synapnet_edge info [--figures]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from synapnet_edge.catalogue import build
+from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.config_files import ConfigError, load_config, validate_config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="synapnet_edge", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    validate = commands.add_parser("validate", help="check YAML files, merged from left to right")
+    validate.add_argument("files", nargs="+", type=Path)
+    info = commands.add_parser("info", help="tasks, policies, variants, tiers, figures; parameters by component")
+    info.add_argument("--figures", action="store_true", help="figure names only")
+    options = parser.parse_args(arguments)
+    return _validate(options.files) if options.command == "validate" else _info(options.figures)
+
+
+def _validate(files: Sequence[Path]) -> int:
+    try:
+        validate_config(load_config(files), files, build())
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("valid")
+    return 0
+
+
+def _info(figures_only: bool) -> int:
+    catalogue = build()
+    if figures_only:
+        print(*catalogue["figures"])
+        return 0
+    for kind, names in catalogue.items():
+        print(f"{kind}: {', '.join(names)}")
+    from synapnet_edge.models import SynapNetEdge
+
+    parameters = SynapNetEdge(SynapNetEdgeConfig()).component_parameters()
+    counts = ", ".join(f"{component} {count:,}" for component, count in parameters.items())
+    print(f"parameters of the reference model: {sum(parameters.values()):,} ({counts})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What can be named in a configuration: the contents of every registry, as plain data.
+
+Filling the registries imports torch (seconds). The workflow reads its rules on every start, so the result is
+kept in a small file whose name carries the fingerprint of the package's source: any edit makes a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from synapnet_edge.artifacts import code_fingerprint, read_json, write_json
+
+ROOT = Path(__file__).parent
+KEPT = 16  # catalogues of recent sources, so that switching between branches stays fast
+_PRINT = "import json; from synapnet_edge.catalogue import build; print(json.dumps(build()))"
+
+
+def build() -> dict[str, dict[str, dict[str, Any]]]:
+    """Import every registry and return kind -> name -> facts (at least ``module``, the defining module)."""
+    from synapnet_edge.memory.policies import POLICIES
+    from synapnet_edge.plotting import FIGURES
+    from synapnet_edge.profiling.tiers import TIERS
+    from synapnet_edge.quantization.recipe import VARIANTS
+    from synapnet_edge.tasks import TASKS
+
+    return {
+        "tasks": {name: {"module": _module(TASKS.get(name))} for name in TASKS.names()},
+        "policies": {name: {"module": _module(POLICIES.get(name))} for name in POLICIES.names()},
+        "tiers": {
+            name: {"module": _module(TIERS.get(name)), "single_thread": TIERS.get(name).single_thread}
+            for name in TIERS.names()
+        },
+        "variants": {
+            name: {"module": _module(VARIANTS.get(name)), "trains": VARIANTS.get(name).trains}
+            for name in VARIANTS.names()
+        },
+        "figures": {
+            name: {
+                "module": FIGURES.get(name).module,
+                "sources": list(FIGURES.get(name).sources),
+                "code": list(FIGURES.get(name).code),
+            }
+            for name in FIGURES.names()
+        },
+    }
+
+
+def load(cache: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the catalogue, from a file under `cache` if this source was seen before.
+
+    Raises
+    ------
+    RuntimeError
+        If the registries cannot be imported; the message is the last line of the failure.
+    """
+    file = cache / f"catalogue-{_source_fingerprint()}.json"
+    if file.is_file():
+        return read_json(file)
+    # A process of its own: the workflow's scheduler stays small and free of torch's threads.
+    paths = [str(ROOT.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-c", _PRINT],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the package does not import:\n{done.stderr.strip()}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    write_json(file, found)
+    for old in sorted(cache.glob("catalogue-*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return found
+
+
+def _module(item: Any) -> str:
+    """The module that defines a registered class or the class of a registered object."""
+    return (item if isinstance(item, type) else type(item)).__module__
+
+
+def _source_fingerprint() -> str:
+    return code_fingerprint(
+        *(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in ROOT.rglob("*.py"))
+    )

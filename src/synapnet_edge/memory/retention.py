@@ -1,0 +1,91 @@
+"""A small classifier of how much an entry will be read in the future."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synapnet_edge.artifacts import ArtifactError, read_tensors, write_tensors
+
+#: Scalar features, all known when the decision is taken.
+FEATURES = ("log_salience", "log_age", "log_mass", "layer_fraction")
+_KIND = "retention_classifier"
+
+
+class RetentionClassifier(nn.Module):
+    """MLP (D+4) -> h -> h -> 1 that predicts the log of an entry's future read mass.
+
+    Parameters: h (D + 4) + h^2 + 3 h + 1, that is 3,441 at D = 192 and h = 16.
+
+    Parameters
+    ----------
+    dim : int
+        Width D of the value payload, all heads together.
+    hidden : int
+        Width h of both hidden layers.
+    """
+
+    def __init__(self, dim: int, hidden: int = 16) -> None:
+        super().__init__()
+        if dim < 1 or hidden < 1:
+            raise ValueError(f"dim and hidden must be positive, got {dim} and {hidden}")
+        self.dim, self.hidden = dim, hidden
+        self.layers = nn.Sequential(
+            nn.Linear(dim + len(FEATURES), hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, 1),
+        )
+        # Statistics of the training features, not parameters.
+        self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
+        self.register_buffer("feature_std", torch.ones(len(FEATURES)))
+
+    @property
+    def n_parameters(self) -> int:
+        """Trained parameters."""
+        return sum(p.numel() for p in self.parameters())
+
+    @staticmethod
+    def features(
+        *, log_salience: Tensor, age: Tensor, mass: Tensor, layer_fraction: float | Tensor
+    ) -> Tensor:
+        """Stack the scalar features [..., 4]; age is in chunks, mass the read mass received so far."""
+        fraction = torch.as_tensor(layer_fraction, dtype=torch.float32, device=mass.device).expand_as(mass)
+        return torch.stack(
+            [log_salience.float(), age.float().log1p(), mass.float().log1p(), fraction], dim=-1
+        )
+
+    def forward(self, values: Tensor, features: Tensor) -> Tensor:
+        """Predict log future read mass [...] from values [..., D] and `features` [..., 4].
+
+        Values are scaled to unit root mean square: their size depends on the layer, their direction on the
+        content.
+        """
+        if values.shape[-1] != self.dim:
+            raise ValueError(f"classifier was built for values of width {self.dim}, got {values.shape[-1]}")
+        unit = F.rms_norm(values.float(), (self.dim,))
+        scaled = (features - self.feature_mean) / self.feature_std
+        # Two products instead of one over the joined input: the values are large and need not be copied.
+        first = self.layers[0]
+        hidden = F.linear(unit, first.weight[:, : self.dim], first.bias)
+        return self.layers[1:](hidden + F.linear(scaled, first.weight[:, self.dim :])).squeeze(-1)
+
+    def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
+        """Write one safetensors file."""
+        header = {"kind": _KIND, "dim": self.dim, "hidden": self.hidden, "n_parameters": self.n_parameters}
+        write_tensors(path, self.state_dict(), {**(metadata or {}), **header})
+
+    @classmethod
+    def load(cls, path: str | Path) -> RetentionClassifier:
+        """Read a file written by `save`, in evaluation mode; raises ArtifactError on any other file."""
+        tensors, metadata = read_tensors(path)
+        if metadata.get("kind") != _KIND:
+            raise ArtifactError(f"{path}: expected a {_KIND}, found {metadata.get('kind')!r}")
+        classifier = cls(metadata["dim"], metadata["hidden"])
+        classifier.load_state_dict(tensors)
+        return classifier.eval()

@@ -1,0 +1,173 @@
+"""What a stream carries from one piece of tokens to the next, and the interface of its memory.
+
+The model knows the episodic memory only through `EntryStore`; budgets, tiers and eviction live behind it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class MemoryView(NamedTuple):
+    """Readable entries of one layer.
+
+    Attributes
+    ----------
+    keys, values : Tensor
+        [B, H, N, d].
+    bias : Tensor
+        [B, N], added to every head's read logit: log-salience plus log(count) of a merged entry;
+        -inf marks an empty slot.
+    count : Tensor
+        [B] float, tokens that the entries stand for (the n of SSMax).
+    """
+
+    keys: Tensor
+    values: Tensor
+    bias: Tensor
+    count: Tensor
+
+
+class EntryStore(ABC):
+    """Where written entries live. One store serves all layers of a batch of streams."""
+
+    #: Whether `observe_read` needs attention mass; collecting it costs a second softmax layout.
+    wants_mass: bool = False
+
+    @abstractmethod
+    def read(self, layer: int) -> MemoryView | None:
+        """Return the entries of `layer`, or None while there are none."""
+
+    @abstractmethod
+    def write(
+        self,
+        layer: int,
+        keys: Tensor,
+        values: Tensor,
+        log_salience: Tensor,
+        positions: Tensor,
+        query: Tensor | None = None,
+    ) -> None:
+        """Add K entries: keys and values [B, H, K, d], log_salience [B, K] <= 0, positions [B, K] int64.
+
+        `query` [B, H, d] is the mean read query of the chunk, for policies that want one.
+        """
+
+    def observe_read(self, layer: int, mass: Tensor) -> None:  # noqa: B027 (optional hook)
+        """Receive [B, N] attention probability, summed over heads and the queries of one piece."""
+
+    def end_chunk(self) -> None:  # noqa: B027 (optional hook)
+        """Called once after every layer has written a finished chunk: the moment to demote and evict."""
+
+
+class UnboundedStore(EntryStore):
+    """Keeps every entry as written. Differentiable: training and the full forward use it.
+
+    Parameters
+    ----------
+    record_mass : bool
+        Accumulate the attention mass each entry receives, one total per finished chunk
+        (`mass_by_chunk`): the teacher signal for retention and the oracle policy.
+    """
+
+    def __init__(self, record_mass: bool = False) -> None:
+        self.wants_mass = record_mass
+        self.positions: dict[int, Tensor] = {}
+        self.mass_by_chunk: dict[int, list[Tensor]] = {}
+        self._entries: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self._open_mass: dict[int, Tensor] = {}
+
+    def read(self, layer: int) -> MemoryView | None:
+        if layer not in self._entries:
+            return None
+        keys, values, bias = self._entries[layer]
+        count = torch.full((keys.shape[0],), float(keys.shape[2]), device=keys.device)
+        return MemoryView(keys, values, bias, count)
+
+    def write(
+        self,
+        layer: int,
+        keys: Tensor,
+        values: Tensor,
+        log_salience: Tensor,
+        positions: Tensor,
+        query: Tensor | None = None,
+    ) -> None:
+        if layer in self._entries:
+            old_keys, old_values, old_bias = self._entries[layer]
+            keys = torch.cat([old_keys, keys], dim=2)
+            values = torch.cat([old_values, values], dim=2)
+            log_salience = torch.cat([old_bias, log_salience], dim=1)
+            positions = torch.cat([self.positions[layer], positions], dim=1)
+        self._entries[layer] = (keys, values, log_salience)
+        self.positions[layer] = positions
+
+    def observe_read(self, layer: int, mass: Tensor) -> None:
+        seen = self._open_mass.get(layer)
+        self._open_mass[layer] = mass if seen is None else seen + mass
+
+    def end_chunk(self) -> None:
+        for layer, mass in self._open_mass.items():
+            self.mass_by_chunk.setdefault(layer, []).append(mass)
+        self._open_mass = {}
+
+    def flush_mass(self) -> None:
+        """Close an unfinished last chunk, so that its reads are part of `mass_by_chunk`."""
+        self.end_chunk()
+
+
+@dataclass
+class LayerState:
+    """One layer's carried tensors. `None` stands for "nothing yet".
+
+    Attributes
+    ----------
+    conv_tail : Tensor
+        [B, conv_width - 1, inner], the last inputs of the causal convolution.
+    keys, values : Tensor
+        [B, H, p, d], the attention's keys and values of the open chunk.
+    log_salience : Tensor
+        [B, p] of the open chunk.
+    bound : Tensor
+        [B, p, inner], post-convolution states of the open chunk: what the memory is written from.
+    """
+
+    conv_tail: Tensor
+    keys: Tensor | None = None
+    values: Tensor | None = None
+    log_salience: Tensor | None = None
+    bound: Tensor | None = None
+
+    def clear_chunk(self) -> None:
+        """Forget the open chunk (it has been written to the memory)."""
+        self.keys = self.values = self.log_salience = self.bound = None
+
+
+@dataclass
+class ModelState:
+    """A batch of streams in mid-air.
+
+    Attributes
+    ----------
+    layers : list of LayerState
+    store : EntryStore
+        The episodic memory of all layers.
+    chunk_len, slots : int
+        Tokens per chunk and entries written per chunk and layer.
+    tokens : int
+        Tokens seen so far; never wraps, nothing depends on a maximum.
+    chunk_fill : int
+        Tokens in the open chunk.
+    """
+
+    layers: list[LayerState]
+    store: EntryStore
+    chunk_len: int
+    slots: int
+    tokens: int = 0
+    chunk_fill: int = 0

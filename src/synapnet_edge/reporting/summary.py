@@ -1,0 +1,151 @@
+"""results/summary.md and results/tables/*.csv, rendered from the stage tables and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synapnet_edge.artifacts import write_table, write_text
+from synapnet_edge.reporting import aggregate, findings, sections
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {
+    "benchmark": "suite task task_version model variant backend seed length n score ci_low ci_high chance "
+    "guess",
+    "history": "step stage length loss accuracy learning_rate write_share tokens tokens_per_second seconds "
+    "model seed",
+    "ledger": "component tensor parameters bits bytes model seed variant",
+    "eviction": "task policy budget position length seed query_aware n accuracy ci_low ci_high retention "
+    "accuracy_retained accuracy_evicted accuracy_full bytes",
+    "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
+}
+
+
+def write_summary(
+    tables: Mapping[str, pd.DataFrame],
+    config: Mapping[str, Any],
+    output: Path,
+    tables_dir: Path,
+    manifests: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Render the summary and its tables.
+
+    Parameters
+    ----------
+    tables : source key (benchmark, history, ledger, eviction, deploy) -> concatenated stage tables; a source
+        that is absent or empty is reported as not measured.
+    config : the resolved configuration; it says which model and variant the eviction grid ran.
+    output : the Markdown file.
+    tables_dir : folder for headline.csv, benchmark.csv, sizes.csv, eviction.csv, deploy.csv.
+    manifests : the stages' manifests: cost, machine, parameters by component, reasons of skipped tiers.
+
+    Raises
+    ------
+    ValueError : a table lacks a column of its contract.
+    """
+    given = {key: _checked(tables, key) for key in COLUMNS}
+    manifests = list(manifests or [])
+    cells = aggregate.scores(given["benchmark"])
+    head = aggregate.headline(cells)
+    sizes = aggregate.sizes(given["ledger"])
+    evicted = aggregate.eviction(given["eviction"], _floors(given["eviction"]))
+    gaps = {o: aggregate.paired_difference(given["benchmark"], "cajq_qat", o) for o in ("fp16_ft", "fp16")}
+    reached = findings.goals(cells, sizes, evicted, given["deploy"], gaps["fp16_ft"])
+    parts = [
+        "# SynapNet-Edge: results\n",
+        "Rendered from the tables of this run. Every number is measured by it unless it says published.\n",
+        sections.goals(reached),
+        sections.headline(head),
+        sections.negative(findings.negative_results(cells, sizes, evicted)),
+        sections.benchmark(cells),
+        sections.sizes(sizes),
+        sections.control(gaps),
+        sections.eviction(evicted, _subject(config)),
+        sections.deploy(given["deploy"], _skipped_tiers(manifests)),
+        sections.training(aggregate.training_cost(given["history"])),
+        sections.run_cost(manifests),
+    ]
+    written = {
+        "headline": head,
+        "benchmark": given["benchmark"],
+        "sizes": sizes,
+        "eviction": evicted,
+        "deploy": given["deploy"],
+    }
+    for stem, table in written.items():
+        write_table(Path(tables_dir) / f"{stem}.csv", table)
+    write_text(output, "\n".join(parts))
+
+
+def _checked(tables: Mapping[str, pd.DataFrame], key: str) -> pd.DataFrame:
+    """The table of one source with its contract columns verified; an absent source becomes an empty table."""
+    import pandas as pd
+
+    expected = COLUMNS[key].split()
+    table = tables.get(key)
+    if table is None or (table.empty and not len(table.columns)):
+        return pd.DataFrame({column: pd.Series(dtype=_dtype(column)) for column in expected})
+    missing = [column for column in expected if column not in table]
+    if missing:
+        raise ValueError(f"table {key}: expected columns {expected}, missing {missing}")
+    if table.empty:
+        return table.astype({column: _dtype(column) for column in expected})
+    return table.infer_objects()  # a stage without rows leaves columns without a type
+
+
+_WORDS = set(
+    [
+        "suite",
+        "task",
+        "model",
+        "variant",
+        "backend",
+        "policy",
+        "position",
+        "tier",
+        "metric",
+        "unit",
+        "method",
+        "component",
+        "tensor",
+        "stage",
+    ]
+)
+
+
+def _dtype(column: str) -> str:
+    """Column type of an empty table, so that arithmetic and text accessors work on it."""
+    return "object" if column in _WORDS else "float64"
+
+
+def _floors(grid: pd.DataFrame) -> dict[tuple[str, int], float]:
+    """(task, length) -> accuracy of a model that cannot bind, as the task itself states it."""
+    from synapnet_edge.tasks import TASKS
+
+    found = {}
+    for name, length in set(zip(grid["task"], grid["length"], strict=True)):
+        if name not in TASKS:
+            continue
+        task, length = TASKS.get(name), int(length)
+        if hasattr(task, "in_context_guess"):
+            found[name, length] = float(task.in_context_guess(length))
+        else:
+            found[name, length] = aggregate.floor(task.chance(length), task.guess(length))
+    return found
+
+
+def _subject(config: Mapping[str, Any]) -> str:
+    section = config.get("eviction", {})
+    if "model" not in section or "variant" not in section:
+        return ""
+    return f"Model {section['model']}, {section['variant']}. "
+
+
+def _skipped_tiers(manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """tier -> reason, from deploy manifests that carry `unavailable`."""
+    return {
+        str(m["tier"]): str(m["unavailable"]) for m in manifests if m.get("unavailable") and m.get("tier")
+    }

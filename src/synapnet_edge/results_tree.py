@@ -1,0 +1,68 @@
+"""The results folder: where each kind of table lies, and reading many of them as one table.
+
+A table of one job may lack what its path says (model, seed, variant); the path is added as columns here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapnet_edge.artifacts import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Kind of table -> path below the working directory. The names in braces are the rules' wildcards.
+TABLES: dict[str, str] = {
+    "history": "results/pretrain/{model}/seed{seed}/history.csv",
+    "ledger": "results/quantize/{model}/seed{seed}/{variant}.csv",
+    "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
+    "retention": "results/eviction/retention/seed{seed}.csv",
+    "eviction": "results/eviction/grid/seed{seed}/{policy}.csv",
+    "deploy": "results/deploy/{tier}/{model}/{variant}.csv",
+}
+
+# Job -> its manifest: what it cost, on which machine, with which settings and code.
+MANIFESTS: dict[str, str] = {
+    "pretrain": "results/pretrain/{model}/seed{seed}/model.safetensors.manifest.json",
+    "calibrate": "results/calibrate/{model}/seed{seed}/stats.safetensors.manifest.json",
+    "quantize": "results/quantize/{model}/seed{seed}/{variant}.safetensors.manifest.json",
+    "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv.manifest.json",
+    "retention": "results/eviction/retention/seed{seed}.safetensors.manifest.json",
+    "eviction_grid": "results/eviction/grid/seed{seed}/{policy}.csv.manifest.json",
+    "deploy": "results/deploy/{tier}/{model}/{variant}.csv.manifest.json",
+}
+
+
+def path_columns(kind: str, path: str | Path) -> dict[str, str | int]:
+    """Return what the path of a table says: {"model": "reference", "seed": 42, ...}.
+
+    Raises
+    ------
+    ValueError
+        If `path` does not lie where tables of this kind lie.
+    """
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(TABLES[kind]))
+    match = re.search(f"{pattern}$", Path(path).as_posix())
+    if match is None:
+        raise ValueError(f"{path}: found no {kind} table there, expected {TABLES[kind]}")
+    return {key: int(text) if key == "seed" else text for key, text in match.groupdict().items()}
+
+
+def read_tables(kind: str, paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read all tables of one kind and stack them; columns from the path come first."""
+    import pandas as pd
+
+    frames = []
+    for path in paths:
+        frame = read_table(path)
+        missing = {key: value for key, value in path_columns(kind, path).items() if key not in frame}
+        for column, value in reversed(missing.items()):
+            frame.insert(0, column, value)
+        frames.append(frame)
+    if not frames:
+        raise ValueError(f"no {kind} tables to read, expected at least one")
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,40 @@
+"""Every task under its registry name."""
+
+from __future__ import annotations
+
+from synapnet_edge.registry import Registry
+from synapnet_edge.tasks import reference, ruler
+from synapnet_edge.tasks.base import Task
+
+TASKS: Registry[Task] = Registry("task")
+
+for _task in (
+    reference.NiahSingle(),
+    reference.NiahMultiKey(),
+    reference.VariableTrack(),
+    reference.FrequencyAggregation(),
+    reference.MemoryPressureNiah(),
+    reference.Snia(),
+    reference.Mkn(),
+    reference.ReasoningOverNeedles(),
+    reference.CountNeedles(),
+    reference.AntiDistraction(),
+    ruler.NiahMultikey1(),
+    ruler.NiahMultikey1(pairs=8),
+):
+    TASKS.add(_task.name, _task)
+
+
+def suite_tasks(suite: str) -> list[str]:
+    """Names of the tasks of a suite, in order of registration.
+
+    Raises
+    ------
+    ValueError
+        If no task belongs to `suite`; the message lists the suites.
+    """
+    names = [name for name in TASKS if TASKS.get(name).suite == suite]
+    if not names:
+        suites = sorted({TASKS.get(name).suite for name in TASKS})
+        raise ValueError(f"unknown suite {suite!r}; available: {', '.join(suites)}")
+    return names

@@ -1,0 +1,1 @@
+"""Pretraining, calibration, finetuning and the retention classifier's training."""

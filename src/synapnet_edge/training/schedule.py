@@ -1,0 +1,112 @@
+"""What is trained when: curriculum stages, learning rate, write share and chunk length of every step.
+
+Everything is a function of the step, so that a resumed run needs no state but its step number.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of the curriculum: `steps` batches of `batch` sequences with up to `readouts` answers each."""
+
+    length: int
+    steps: int
+    batch: int
+    readouts: int
+
+    def __post_init__(self) -> None:
+        for key in ("length", "steps", "batch", "readouts"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"curriculum {key}: found {getattr(self, key)}, expected at least 1")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of one pretraining run (the `pretrain` block of the configuration).
+
+    Attributes
+    ----------
+    learning_rate, weight_decay, betas, clip_norm
+        AdamW and gradient clipping.
+    warmup_steps : int
+        Linear warm-up; afterwards a cosine to `final_rate` times the peak.
+    autocast : str
+        "auto", "bfloat16" or "off".
+    checkpoint_every : int
+        Steps between resumable checkpoints.
+    curriculum : tuple of Stage
+    chunk_lens : tuple of int
+        Chunk lengths drawn per step, so that no ability depends on one of them.
+    write_share_anneal_steps : int
+        Steps over which the share of tokens written goes from 1 to its final value: the memory path is
+        trained before the salience has learned what to write.
+    mixture : dict
+        Task name to weight.
+    """
+
+    learning_rate: float
+    warmup_steps: int
+    curriculum: tuple[Stage, ...]
+    mixture: dict[str, float]
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip_norm: float = 1.0
+    autocast: str = "auto"
+    checkpoint_every: int = 100
+    chunk_lens: tuple[int, ...] = (32, 64, 128)
+    write_share_anneal_steps: int = 1
+    final_rate: float = 0.05
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
+        """Build from the configuration block; mixture entries of weight 0 are left out."""
+        values = dict(values)
+        values["curriculum"] = tuple(Stage(**stage) for stage in values["curriculum"])
+        values["mixture"] = {name: weight for name, weight in values["mixture"].items() if weight > 0}
+        values["betas"] = tuple(values.get("betas", cls.betas))
+        values["chunk_lens"] = tuple(values.get("chunk_lens", cls.chunk_lens))
+        return cls(**values)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.curriculum)
+
+
+def stage_at(config: PretrainConfig, step: int) -> tuple[int, Stage]:
+    """Index and stage of the 0-based `step`."""
+    for index, stage in enumerate(config.curriculum):
+        if step < stage.steps:
+            return index, stage
+        step -= stage.steps
+    raise ValueError(f"step lies {step} steps beyond the curriculum's {config.steps}")
+
+
+def learning_rate_at(config: PretrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine from the peak to `final_rate` times the peak."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    share = config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+    return config.learning_rate * share
+
+
+def write_share_at(config: PretrainConfig, step: int, final: float) -> float:
+    """Share of a chunk's tokens written to memory: linear from 1 to `final`."""
+    progress = min(1.0, step / max(1, config.write_share_anneal_steps))
+    return 1.0 + (final - 1.0) * progress
+
+
+def step_generator(seed: int, step: int) -> np.random.Generator:
+    """Random stream of one training step; disjoint from every evaluation stream."""
+    key = (zlib.crc32(b"pretrain"), step)
+    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=key))

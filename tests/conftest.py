@@ -1,0 +1,24 @@
+"""Shared by all tests: one compute thread, as in every job of the workflow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout under test."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tests run beside other work; two processes with a pool each slow one another tenfold."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,187 @@
+"""Configuration: shapes of models, merging of files, and messages a user can act on."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+
+from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.config_files import ConfigError, load_config, validate_config
+
+NAMES = {"policies": ["baee", "fifo", "lru", "random", "streaming_llm", "oracle"]}
+
+
+@pytest.fixture(scope="module")
+def reference(repository):
+    return repository / "config" / "reference.yaml"
+
+
+def problem(reference, tmp_path, overlay: dict | str, names=NAMES) -> str:
+    """The message for an overlay that must be refused."""
+    file = tmp_path / "my.yaml"
+    file.write_text(overlay if isinstance(overlay, str) else yaml.safe_dump(overlay))
+    with pytest.raises(ConfigError) as caught:
+        validate_config(load_config([reference, file]), [reference, file], names)
+    return str(caught.value)
+
+
+def test_reference_shape_is_the_default():
+    cfg = SynapNetEdgeConfig()
+    assert (cfg.dim, cfg.depth, cfg.heads, cfg.episodic_slots) == (192, 6, 6, 32)
+    assert (cfg.head_dim, cfg.inner) == (32, 384)
+
+
+def test_shape_survives_a_round_trip():
+    cfg = SynapNetEdgeConfig(dim=64, heads=4, head="lm")
+    assert SynapNetEdgeConfig.from_dict(cfg.to_dict()) == cfg
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"heads": 5}, "heads"),
+        ({"window": 256}, "window"),
+        ({"episodic_slots": 200}, "episodic_slots"),
+        ({"chunk_len": 9000}, "chunk_len"),
+        ({"head": "regression"}, "head"),
+        ({"depth": 0}, "depth"),
+        ({"dim": 192.0}, "dim"),
+        ({"depth": True}, "depth"),
+    ],
+)
+def test_impossible_shape_names_key_found_and_expected(change, key):
+    with pytest.raises(ValueError, match=rf"^{key}: found .*, expected ") as caught:
+        SynapNetEdgeConfig(**change)
+    assert repr(change[key]) in str(caught.value)
+
+
+def test_unknown_shape_key_is_refused():
+    with pytest.raises(ValueError, match="widht"):
+        SynapNetEdgeConfig.from_dict({"widht": 3})
+
+
+@pytest.mark.parametrize("overlays", [[], ["smoke.yaml"], ["large.yaml"]])
+def test_shipped_configurations_are_valid_and_name_only_what_exists(repository, overlays):
+    from synapnet_edge.catalogue import build
+
+    files = [repository / "config" / name for name in ["reference.yaml", *overlays]]
+    validate_config(load_config(files), files, build())
+
+
+def test_smoke_changes_sizes_only_so_the_workflow_stays_identical(repository, reference):
+    full, smoke = load_config([reference]), load_config([reference, repository / "config" / "smoke.yaml"])
+    assert full["run"]["figures"] == smoke["run"]["figures"]
+    assert full["deploy"]["tiers"] == smoke["deploy"]["tiers"]
+    assert set(smoke["quantize"]["variants"]) <= set(full["quantize"]["variants"])
+    assert len(smoke["seeds"]) >= 2, "averages over seeds need two"
+
+
+def test_overlay_of_one_key_keeps_all_others(reference, tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("eviction:\n  budgets: [0.25]\n")
+    merged, expected = load_config([reference, file]), copy.deepcopy(load_config([reference]))
+    expected["eviction"]["budgets"] = [0.25]
+    assert merged == expected
+
+
+def test_merging_is_that_of_snakemake(repository, reference):
+    from snakemake.utils import update_config
+
+    smoke = repository / "config" / "smoke.yaml"
+    ours, theirs = load_config([reference, smoke]), load_config([reference])
+    update_config(theirs, load_config([smoke]))
+    assert ours == theirs
+
+
+def test_unknown_key_names_file_key_and_near_match(reference, tmp_path):
+    text = problem(reference, tmp_path, {"pretrain": {"learning_rat": 0.1}})
+    assert "my.yaml" in text and "pretrain.learning_rat" in text and "did you mean learning_rate?" in text
+
+
+def test_wrong_type_names_found_and_expected(reference, tmp_path):
+    text = problem(reference, tmp_path, {"calibrate": {"n_samples": "many"}})
+    assert "calibrate.n_samples" in text and "'many' (text)" in text and "a whole number" in text
+
+
+def test_number_that_yaml_reads_as_text_is_explained(reference, tmp_path):
+    text = problem(reference, tmp_path, "pretrain:\n  learning_rate: 1e-3\n")
+    assert "pretrain.learning_rate" in text and "write 1.0e-3" in text
+
+
+def test_bare_off_is_explained(reference, tmp_path):
+    text = problem(reference, tmp_path, "pretrain:\n  autocast: off\n")
+    assert "pretrain.autocast" in text and 'write "off"' in text
+
+
+def test_impossible_value_in_the_schema_names_the_bound(reference, tmp_path):
+    assert "a number <= 1" in problem(reference, tmp_path, {"eviction": {"budgets": [0.1, 1.5]}})
+
+
+def test_heads_that_do_not_divide_dim_are_refused(reference, tmp_path):
+    text = problem(reference, tmp_path, {"models": {"reference": {"heads": 5}}})
+    assert "my.yaml" in text and "models.reference.heads: found 5, expected a divisor of dim = 192" in text
+
+
+def test_unknown_policy_lists_the_known_ones_and_near_matches(reference, tmp_path):
+    text = problem(reference, tmp_path, {"eviction": {"policies": ["fifo", "ranodm"]}})
+    assert "eviction.policies.1: found 'ranodm'" in text and "did you mean random?" in text and "baee" in text
+
+
+def test_file_with_the_offending_key_is_named_not_the_last_one(reference, tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("deploy:\n  repeats: 1\n")
+    second.write_text("deploy:\n  chunk_size: 64\n")
+    files = [reference, first, second]
+    with pytest.raises(ConfigError, match=r"first\.yaml: key deploy\.repeats"):
+        validate_config(load_config(files), files)
+
+
+def test_value_from_the_command_line_is_named_as_such(reference):
+    config = load_config([reference]) | {"devise": "cpu"}
+    with pytest.raises(ConfigError, match=r"command line .*devise.*did you mean device"):
+        validate_config(config, [reference])
+
+
+def test_missing_block_is_named(reference):
+    config = load_config([reference])
+    del config["calibrate"]
+    with pytest.raises(ConfigError, match="key calibrate: found nothing, expected a value"):
+        validate_config(config, [reference])
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        ({"run": {"models": ["refrence"]}}, "run.models.0"),
+        ({"run": {"suites": ["rulr"]}}, "run.suites.0"),
+        ({"deploy": {"seed": 7}}, "deploy.seed"),
+        ({"pretrain": {"warmup_steps": 10**6}}, "pretrain.warmup_steps"),
+        ({"pretrain": {"chunk_lens": [256]}}, "pretrain.chunk_lens"),
+    ],
+)
+def test_contradiction_between_blocks_is_refused(reference, tmp_path, overlay, key):
+    assert f"key {key}: found " in problem(reference, tmp_path, overlay)
+
+
+def test_all_problems_are_reported_at_once(reference, tmp_path):
+    text = problem(reference, tmp_path, {"deploy": {"repeats": 1}, "calibrate": {"seq_len": 0}})
+    assert len(text.splitlines()) == 2
+
+
+def test_broken_yaml_names_the_file(reference, tmp_path):
+    assert "my.yaml: is not YAML" in problem(reference, tmp_path, "seeds: [1, 2\n")
+
+
+def test_every_reference_key_carries_a_comment(reference):
+    """The file is the manual of its keys."""
+    lines = reference.read_text(encoding="utf-8").splitlines()
+    bare = [line for line in lines if ": " in line and "#" not in line and "/" not in line.split(":")[0]]
+    repeated = (
+        "lengths:",
+        "samples:",
+        "tasks:",
+        "- {",
+    )  # explained once for all suites, or at the list's head
+    assert not [line for line in bare if not line.strip().startswith(repeated)]

@@ -1,0 +1,117 @@
+"""Labels of the retention classifier are future reads; documents stay on one side of the split."""
+
+import numpy as np
+import pytest
+import torch
+
+from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.memory import ReadTrace
+from synapnet_edge.models import SynapNetEdge, UnboundedStore
+from synapnet_edge.training.retention import (
+    Examples,
+    RetentionSettings,
+    _fit,
+    _shuffle,
+    collect_examples,
+    grouped_ranking,
+    train_retention,
+)
+
+SMALL = {"documents": 6, "length": 128, "epochs": 2, "groups": 4, "batch": 2}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    cfg = SynapNetEdgeConfig(
+        dim=32, depth=2, heads=2, chunk_len=16, episodic_slots=4, window=8, top_k=8, ff_hidden=32
+    )
+    return SynapNetEdge(cfg).eval()
+
+
+def test_trace_accumulates_the_past_and_sums_the_future(model):
+    ids = torch.randint(5, 4096, (2, 64), generator=torch.Generator().manual_seed(0))
+    store = UnboundedStore(record_mass=True)
+    with torch.inference_mode():
+        model.forward(ids, store=store)
+    trace = ReadTrace.from_store(store, 2, 4)
+    assert trace.mass.shape == (4, 2, 2, 16)
+    for chunk in range(4):
+        assert torch.allclose(trace.accumulated(chunk), trace.mass[: chunk + 1].double().sum(0))
+        assert torch.allclose(trace.future(chunk), trace.mass[chunk + 1 :].double().sum(0), atol=1e-6)
+    # Nobody reads an entry in the chunk that writes it, or before.
+    for chunk in range(4):
+        assert float(trace.mass[chunk][..., trace.written >= chunk].abs().sum()) == 0.0
+
+
+def test_training_returns_a_classifier_and_its_controls(model):
+    classifier, table = train_retention(model, SMALL, seed=0, progress=False)
+    assert list(table["epoch"]) == [1, 2]
+    assert classifier.dim == 32 and int(table["parameters"][0]) == classifier.n_parameters
+    assert table["best_feature"][0] in ("log_salience", "log_age", "log_mass", "layer_fraction")
+    for column in ("validation_auc", "shuffled_auc", "best_feature_auc"):
+        assert 0.0 <= table[column].iloc[-1] <= 1.0
+    assert not any(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_same_seed_gives_the_same_classifier(model):
+    first, second = (train_retention(model, SMALL, seed=1, progress=False)[0] for _ in range(2))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_no_document_is_on_both_sides(model):
+    rng = np.random.default_rng(0)
+    train, validation = collect_examples(model, RetentionSettings.from_dict(SMALL | {"documents": 5}), rng)
+    assert len(train.group.unique()) == 4 * 4 and len(validation.group.unique()) == 4
+    rows = {tuple(row) for row in train.values.tolist()}
+    assert not any(tuple(row) in rows for row in validation.values[:50].tolist())
+
+
+def planted(n_groups: int, seed: int, signal: bool) -> Examples:
+    """Groups of 40 entries; with a signal, channel 0 of the value decides the future."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(n_groups * 40, 8, generator=generator)
+    noise = torch.rand(len(values), generator=generator)
+    future = torch.exp(2 * torch.nn.functional.rms_norm(values, (8,))[:, 0]) if signal else noise
+    return Examples(
+        values.half(), torch.zeros(len(values), 4), future, torch.arange(n_groups).repeat_interleave(40)
+    )
+
+
+def test_classifier_learns_content_and_shuffled_labels_teach_nothing():
+    settings = RetentionSettings(epochs=15, minibatch=128)
+    train, validation = planted(30, 0, True), planted(20, 1, True)
+    _, history = _fit(train, validation, settings, 0, False)
+    assert history[-1]["validation_auc"] > 0.9
+    order = torch.Generator().manual_seed(0)
+    _, control = _fit(_shuffle(train, order), _shuffle(validation, order), settings, 0, False)
+    assert abs(control[-1]["validation_auc"] - 0.5) < 0.1
+
+
+def test_shuffling_stays_inside_each_group():
+    data = planted(5, 0, True)
+    shuffled = _shuffle(data, torch.Generator().manual_seed(0))
+    assert not torch.equal(shuffled.future, data.future)
+    for group in range(5):
+        mine = data.group == group
+        assert torch.equal(shuffled.future[mine].sort().values, data.future[mine].sort().values)
+
+
+def test_ranking_is_judged_inside_groups():
+    future, group = np.array([1.0, 2, 3, 4, 5, 10, 20, 30, 40, 50]), np.repeat([0, 1], 5)
+    # Perfect inside each group although the second group scores lower throughout.
+    score = np.array([101.0, 102, 103, 104, 105, 1, 2, 3, 4, 5])
+    auc, correlation = grouped_ranking(score, future, group, 0.2)
+    assert auc == 1.0 and correlation == pytest.approx(1.0)
+    assert grouped_ranking(np.zeros(10), future, group, 0.2)[0] == 0.5
+    assert grouped_ranking(-score, future, group, 0.2)[0] == 0.0
+
+
+def test_settings_are_checked(model):
+    with pytest.raises(ValueError, match="unknown keys"):
+        train_retention(model, {"document": 3}, seed=0, progress=False)
+    with pytest.raises(ValueError, match="leaves a side empty"):
+        RetentionSettings(documents=1)
+    with pytest.raises(ValueError, match="longer than one chunk"):
+        ReadTrace.from_store(UnboundedStore(record_mass=True), 2, 4)

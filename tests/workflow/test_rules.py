@@ -1,0 +1,119 @@
+"""The rules themselves: style, environments, and refusal of a wrong configuration before any job."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from .conftest import copy_checkout
+
+
+def run(repository, *command):
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def fresh(repository, tmp_path_factory):
+    """A copy of the checkout without results."""
+    return copy_checkout(repository, tmp_path_factory.mktemp("fresh"))
+
+
+def test_workflow_linter_finds_nothing(fresh):
+    done = fresh.call("--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_workflow_is_formatted(repository):
+    done = run(repository, sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected"),
+    [
+        (
+            {"pretrain": {"learning_rat": 0.1}},
+            ["my.yaml", "pretrain.learning_rat", "did you mean learning_rate?"],
+        ),
+        (
+            {"models": {"reference": {"heads": 5}}},
+            ["my.yaml", "models.reference.heads", "found 5", "divisor of dim"],
+        ),
+        ({"eviction": {"policies": ["fif"]}}, ["my.yaml", "eviction.policies.0", "did you mean fifo?"]),
+        (
+            {"benchmark": {"suites": {"ruler": {"tasks": ["ruler/niah_multikey_2"]}}}},
+            ["did you mean ruler/niah_"],
+        ),
+        ({"run": {"figures": ["size_leger"]}}, ["run.figures.0", "did you mean size_ledger?"]),
+    ],
+)
+def test_wrong_configuration_stops_before_any_job(fresh, tmp_path, overlay, expected):
+    path = tmp_path / "my.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    done = fresh.call("--cores", "1", configs=[path])
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Nothing was started." in text and "Traceback" not in text
+    assert not (fresh.directory / "results").exists()
+    for part in expected:
+        assert part in text
+
+
+def test_value_on_the_command_line_is_checked(fresh):
+    done = fresh.call("--cores", "1", "--config", "device=gpu")
+    text = done.stdout + done.stderr
+    assert "command line (--config): key device: found 'gpu', expected one of cpu, cuda, mps" in text
+
+
+def test_every_rule_that_runs_has_log_environment_and_a_script_of_its_name(repository):
+    for file in (repository / "workflow" / "rules").glob("*.smk"):
+        for name, body in re.findall(
+            r"^rule (\w+):\n(.*?)(?=^rule |\Z)", file.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            for directive in ("log:", "conda:", "script:", "code="):
+                assert directive in body, f"{file.name}: rule {name} lacks {directive}"
+            assert f'"../scripts/{name}.py"' in body
+            assert (repository / "workflow" / "scripts" / f"{name}.py").is_file()
+
+
+def test_scripts_stay_thin(repository):
+    for file in (repository / "workflow" / "scripts").glob("*.py"):
+        assert len(file.read_text().splitlines()) <= 60, file.name
+
+
+def test_conda_environments_agree_with_the_locked_versions(repository):
+    lock = dict(
+        line.split("==")
+        for line in (repository / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    )
+    pypi = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+    for file in (repository / "envs").glob("*.yaml"):
+        environment = yaml.safe_load(file.read_text())
+        assert set(environment) <= {"name", "channels", "dependencies"}
+        assert environment["channels"][-1] == "nodefaults"
+        for entry in environment["dependencies"]:
+            name, version = re.fullmatch(r"([a-z0-9-]+) =([0-9.]+)", entry).groups()
+            if name != "python":
+                locked = lock[pypi.get(name, name)]
+                assert f"{locked}.".startswith(f"{version}."), f"{file.name}: {entry}, locked {locked}"
+
+
+def test_lock_satisfies_the_declared_dependencies(repository):
+    from packaging.requirements import Requirement
+
+    lock = dict(
+        line.split("==")
+        for line in (repository / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    )
+    lock = {name.lower().replace("_", "-"): version for name, version in lock.items()}
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(lock[requirement.name.lower()]), text

@@ -1,0 +1,21 @@
+rule benchmark:
+    """Score one stored variant on every task and length of one suite."""
+    input:
+        model="results/quantize/{model}/seed{seed}/{variant}.safetensors",
+    output:
+        table="results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
+        manifest="results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv.manifest.json",
+    log:
+        "logs/benchmark/{suite}/{model}/seed{seed}/{variant}.log",
+    benchmark:
+        "benchmarks/benchmark/{suite}/{model}/seed{seed}/{variant}.tsv"
+    conda:
+        "../../envs/model.yaml"
+    threads: 1
+    params:
+        settings=suite_settings,
+        autocast=config["benchmark"]["autocast"],
+        device=config["device"],
+        code=suite_code,
+    script:
+        "../scripts/benchmark.py"

@@ -1,0 +1,20 @@
+rule figure:
+    """Draw one figure from its tables; models are never read."""
+    input:
+        unpack(figure_tables),
+    output:
+        pdf="results/figures/{name}.pdf",
+        png=report(
+            "results/figures/{name}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
+    log:
+        "logs/figure/{name}.log",
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        code=figure_code,
+    script:
+        "../scripts/figure.py"

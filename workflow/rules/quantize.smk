@@ -1,0 +1,23 @@
+rule quantize:
+    """Pack one variant of a trained model; variants that train take their extra steps here."""
+    input:
+        model="results/pretrain/{model}/seed{seed}/model.safetensors",
+        stats="results/calibrate/{model}/seed{seed}/stats.safetensors",
+    output:
+        model="results/quantize/{model}/seed{seed}/{variant}.safetensors",
+        ledger="results/quantize/{model}/seed{seed}/{variant}.csv",
+        manifest="results/quantize/{model}/seed{seed}/{variant}.safetensors.manifest.json",
+    log:
+        "logs/quantize/{model}/seed{seed}/{variant}.log",
+    benchmark:
+        "benchmarks/quantize/{model}/seed{seed}/{variant}.tsv"
+    conda:
+        "../../envs/model.yaml"
+    threads: 1
+    params:
+        settings=quantize_settings,
+        mixture=MIXTURE,
+        device=config["device"],
+        code=mixture_code("quantize"),
+    script:
+        "../scripts/quantize.py"

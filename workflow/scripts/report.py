@@ -1,0 +1,16 @@
+"""Rule `report`: the summary and its tables."""
+
+from pathlib import Path
+
+from synapnet_edge.artifacts import read_json
+from synapnet_edge.results_tree import TABLES, read_tables
+from synapnet_edge.threads import job
+
+with job(snakemake.log[0]):
+    from synapnet_edge.reporting.summary import write_summary
+
+    tables = {kind: read_tables(kind, snakemake.input[kind]) for kind in TABLES}
+    manifests = [read_json(path) for path in snakemake.input.manifests]
+    write_summary(
+        tables, snakemake.config, Path(snakemake.output.summary), Path(snakemake.output.tables), manifests
+    )
