@@ -10,13 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from synapnet_edge.config import SynapNetEdgeConfig
-    from synapnet_edge.memory.baee import BAEEMemoryManager
-    from synapnet_edge.memory.retention import RetentionClassifier
-    from synapnet_edge.memory.store import EpisodicStore
-    from synapnet_edge.models import SynapNetEdge
-    from synapnet_edge.quantization.cajq import CAJQConfig, apply_cajq
-    from synapnet_edge.quantization.checkpoint import load_model
+    from synapnet_edge.config import SynapNetEdgeConfig as SynapNetEdgeConfig
+    from synapnet_edge.memory.baee import BAEEMemoryManager as BAEEMemoryManager
+    from synapnet_edge.memory.retention import RetentionClassifier as RetentionClassifier
+    from synapnet_edge.memory.store import EpisodicStore as EpisodicStore
+    from synapnet_edge.models import SynapNetEdge as SynapNetEdge
+    from synapnet_edge.quantization.cajq import CAJQConfig as CAJQConfig
+    from synapnet_edge.quantization.cajq import apply_cajq as apply_cajq
+    from synapnet_edge.quantization.checkpoint import load_model as load_model
 
 __version__ = "0.1.0"
 

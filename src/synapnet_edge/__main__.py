@@ -1,7 +1,7 @@
 """Command line: check a configuration, or list what one can name.
 
-    python -m synapnet_edge validate config/reference.yaml my.yaml
-    python -m synapnet_edge info [--figures]
+python -m synapnet_edge validate config/reference.yaml my.yaml
+python -m synapnet_edge info [--figures]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     validate = commands.add_parser("validate", help="check YAML files, merged from left to right")
     validate.add_argument("files", nargs="+", type=Path)
-    info = commands.add_parser("info", help="tasks, policies, variants, tiers, figures; parameters by component")
+    info = commands.add_parser("info", help="what can be named, and the model's parameters")
     info.add_argument("--figures", action="store_true", help="figure names only")
     options = parser.parse_args(arguments)
     return _validate(options.files) if options.command == "validate" else _info(options.figures)

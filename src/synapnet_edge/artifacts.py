@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "synapnet_edge"
 _REPORTED_PACKAGES = ("torch", "numpy", "scipy", "pandas", "safetensors", "matplotlib", "snakemake", "psutil")
-_REPORTED_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8", "asimd")
+_REPORTED_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+)
 
 
 class ArtifactError(ValueError):
@@ -202,7 +211,6 @@ def write_manifest(
             "code_fingerprint": code,
             "packages": _package_versions(),
             "machine": machine_info(),
-            "command": sys.argv[0],
             "wall_seconds": round(time.time() - started, 3),
             "peak_rss_bytes": _peak_rss_bytes(),
             **(extra or {}),

@@ -67,7 +67,9 @@ def validate_config(
         problems = [*_model_problems(config), *_relation_problems(config)]
         problems += _name_problems(config, names or {})
     if problems:
-        raise ConfigError("\n".join(problem.describe(_file_of(problem.key, files)) for problem in problems))
+        raise ConfigError(
+            "\n".join(problem.describe(_file_of(problem.key, config, files)) for problem in problems)
+        )
     return dict(config)
 
 
@@ -92,27 +94,35 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _file_of(key: Key, files: Sequence[str | Path]) -> str:
-    """The last file that holds `key`, or the longest part of it that any file holds."""
-    for length in range(len(key), 0, -1):
-        for path in reversed(files):
-            if _holds(_read_yaml(path), key[:length]):
-                return str(path)
-    return "command line (--config)" if key else ", ".join(str(path) for path in files)
+def _file_of(key: Key, config: Mapping[str, Any], files: Sequence[str | Path]) -> str:
+    """Where the value of `key` comes from: a file, or the command line if no file says the same."""
+    contents = [(str(path), _read_yaml(path)) for path in reversed(files)]
+    value = _lookup(config, key)
+    if value is not _ABSENT:
+        return next(
+            (path for path, content in contents if _lookup(content, key) == value), "command line (--config)"
+        )
+    # A missing key: the last file with the block that lacks it.
+    for length in range(len(key) - 1, 0, -1):
+        for path, content in contents:
+            if _lookup(content, key[:length]) is not _ABSENT:
+                return path
+    return ", ".join(str(path) for path in files)
 
 
-def _holds(content: Any, key: Key) -> bool:
+_ABSENT = object()
+
+
+def _lookup(content: Any, key: Key) -> Any:
+    """The value at `key`, or `_ABSENT`."""
     for part in key:
         if isinstance(content, Mapping):
-            found = next((name for name in content if str(name) == str(part)), None)
-            if found is None:
-                return False
-            content = content[found]
+            content = next((value for name, value in content.items() if str(name) == str(part)), _ABSENT)
         elif isinstance(content, list) and isinstance(part, int) and part < len(content):
             content = content[part]
         else:
-            return False
-    return True
+            return _ABSENT
+    return content
 
 
 def _model_problems(config: Mapping[str, Any]) -> Iterator[Problem]:

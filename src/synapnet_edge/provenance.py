@@ -23,8 +23,11 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "calibrate": ("training.calibration",),
     "quantize": ("training.quantize",),
     "benchmark": ("evaluation.runner", "quantization.checkpoint", "training.objective"),
-    "retention": ("training.retention", "quantization.checkpoint"),
-    "eviction_grid": ("evaluation.eviction", "quantization.checkpoint", "memory.retention"),
+    "retention": ("training.retention", "quantization.checkpoint", "training.objective"),
+    "eviction_grid": (
+        *("evaluation.eviction", "quantization.checkpoint", "memory.retention"),
+        "training.objective",
+    ),
     "deploy": ("profiling",),
     "summary": ("reporting.summary",),
 }

@@ -17,7 +17,9 @@ from tests.models.conftest import build
 def test_fused_and_differentiable_attention_agree():
     generator = torch.Generator().manual_seed(0)
     query, keys, values = (torch.randn(2, 3, n, 8, generator=generator) for n in (5, 7, 7))
-    bias = torch.randn(2, 1, 5, 7, generator=generator).masked_fill(torch.rand(2, 1, 5, 7, generator=generator) < 0.3, -math.inf)
+    bias = torch.randn(2, 1, 5, 7, generator=generator).masked_fill(
+        torch.rand(2, 1, 5, 7, generator=generator) < 0.3, -math.inf
+    )
     bias[..., 0] = 0.0
     with torch.no_grad():
         fused = attend(query, keys, values, bias)
@@ -73,7 +75,7 @@ def test_memory_writes_the_most_salient_tokens_with_their_positions(model, ids):
     positions = store.positions[0]
     assert (positions.diff(dim=1) > 0).all() and positions.max() < 16
     # The sixteenth token may displace one of the best fifteen, never more.
-    assert ((written.bias.min(1).values >= best.min(1).values)).all()
+    assert (written.bias.min(1).values >= best.min(1).values).all()
 
 
 def test_entry_quantizer_sees_what_is_written(model, ids):
@@ -108,7 +110,9 @@ def test_bridge_starts_as_a_plain_sum():
 def test_gradients_reach_every_parameter_including_the_salience(any_head, ids):
     any_head.train()
     logits = any_head(ids)
-    torch.nn.functional.cross_entropy(logits.flatten(0, -2), torch.zeros(logits.flatten(0, -2).shape[0], dtype=torch.long)).backward()
+    torch.nn.functional.cross_entropy(
+        logits.flatten(0, -2), torch.zeros(logits.flatten(0, -2).shape[0], dtype=torch.long)
+    ).backward()
     for name, parameter in any_head.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name

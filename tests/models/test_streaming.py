@@ -32,7 +32,9 @@ def test_changing_future_tokens_changes_nothing_before_them(model, ids, position
     assert not torch.allclose(before[:, position:], after[:, position:])
 
 
-@pytest.mark.parametrize("cuts", [[1], [2], [3], [7], [CHUNK - 1], [CHUNK], [CHUNK + 1], [1, 7, 2, CHUNK + 1, 3]])
+@pytest.mark.parametrize(
+    "cuts", [[1], [2], [3], [7], [CHUNK - 1], [CHUNK], [CHUNK + 1], [1, 7, 2, CHUNK + 1, 3]]
+)
 def test_pieces_of_any_length_give_the_numbers_of_one_pass(any_head, ids, cuts):
     whole = hidden_of(any_head, ids, [ids.shape[1]])
     torch.testing.assert_close(hidden_of(any_head, ids, cuts), whole, rtol=1e-4, atol=1e-5)

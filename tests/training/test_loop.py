@@ -29,7 +29,11 @@ SETTINGS = {
     ],
     "chunk_lens": [8, 16],
     "write_share_anneal_steps": 5,
-    "mixture": {"reference/niah_single": 1.0, "reference/niah_multi_key": 0.0, "reference/variable_track": 1.0},
+    "mixture": {
+        "reference/niah_single": 1.0,
+        "reference/niah_multi_key": 0.0,
+        "reference/variable_track": 1.0,
+    },
 }
 
 
@@ -97,7 +101,9 @@ def test_a_killed_and_restarted_run_equals_an_uninterrupted_one(tmp_path, number
     folder = tmp_path / "killed"
     folder.mkdir()
     argument = json.dumps([SHAPE, SETTINGS, str(folder), int(number)])
-    killed = subprocess.run([sys.executable, "-c", KILLED, argument], capture_output=True, text=True, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, argument], capture_output=True, text=True, check=False
+    )
     assert killed.returncode != 0, killed.stderr
     assert not (folder / "model.safetensors").exists()
     saved = json.loads(read_tensors_metadata(folder / "resume" / "checkpoint.safetensors"))

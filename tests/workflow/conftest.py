@@ -92,6 +92,12 @@ def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Work
     return workflow
 
 
+@pytest.fixture(scope="session")
+def fresh(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy of the checkout in which nothing was run."""
+    return copy_checkout(repository, tmp_path_factory.mktemp("fresh"))
+
+
 @pytest.fixture
 def empty(finished: Workflow, tmp_path: Path) -> Workflow:
     """The same checkout with no results yet."""

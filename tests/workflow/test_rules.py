@@ -10,17 +10,15 @@ import tomllib
 import pytest
 import yaml
 
-from .conftest import copy_checkout
+
+def locked_versions(repository) -> dict[str, str]:
+    lines = (repository / "requirements.lock").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    return {name.lower().replace("_", "-"): version for name, version in pins.items()}
 
 
 def run(repository, *command):
     return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def fresh(repository, tmp_path_factory):
-    """A copy of the checkout without results."""
-    return copy_checkout(repository, tmp_path_factory.mktemp("fresh"))
 
 
 def test_workflow_linter_finds_nothing(fresh):
@@ -87,11 +85,7 @@ def test_scripts_stay_thin(repository):
 
 
 def test_conda_environments_agree_with_the_locked_versions(repository):
-    lock = dict(
-        line.split("==")
-        for line in (repository / "requirements.lock").read_text().splitlines()
-        if "==" in line
-    )
+    lock = locked_versions(repository)
     pypi = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
     for file in (repository / "envs").glob("*.yaml"):
         environment = yaml.safe_load(file.read_text())
@@ -107,12 +101,7 @@ def test_conda_environments_agree_with_the_locked_versions(repository):
 def test_lock_satisfies_the_declared_dependencies(repository):
     from packaging.requirements import Requirement
 
-    lock = dict(
-        line.split("==")
-        for line in (repository / "requirements.lock").read_text().splitlines()
-        if "==" in line
-    )
-    lock = {name.lower().replace("_", "-"): version for name, version in lock.items()}
+    lock = locked_versions(repository)
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
         requirement = Requirement(text)

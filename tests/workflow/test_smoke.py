@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 COLUMNS = {
     "history": "step stage length loss accuracy learning_rate write_share tokens tokens_per_second seconds",
     "ledger": "component tensor parameters bits bytes",
-    "benchmark": "suite task task_version model variant backend seed length n score ci_low ci_high chance guess",
+    "benchmark": "suite task task_version model variant backend seed length n score ci_low ci_high chance "
+    "guess",
     "eviction": "task policy budget position length seed query_aware n accuracy ci_low ci_high retention "
     "accuracy_retained accuracy_evicted accuracy_full bytes",
     "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
@@ -64,19 +65,16 @@ def test_every_artefact_has_a_manifest_that_says_how_it_came_about(finished):
 
 def test_models_are_safetensors_and_nothing_is_a_pickle(finished):
     results = finished.directory / "results"
-    suffixes = {
-        path.suffix for path in results.rglob("*") if path.is_file() and not path.name.startswith(".")
-    }
+    files = [path for path in results.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    suffixes = {path.suffix for path in files}
     assert suffixes <= {".safetensors", ".csv", ".json", ".pdf", ".png", ".md"}
     for path in results.rglob("*.safetensors"):
         assert read_tensors(path)[0], path
 
 
 def test_no_temporary_or_resumable_state_is_left(finished):
-    left = [
-        path for path in (finished.directory / "results").rglob(".*") if path.name != ".snakemake_timestamp"
-    ]
-    assert not left
+    hidden = (finished.directory / "results").rglob(".*")
+    assert not [path for path in hidden if path.name != ".snakemake_timestamp"]
     assert not list((finished.directory / "results").rglob("*.partial.json"))
 
 

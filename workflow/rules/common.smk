@@ -6,14 +6,20 @@ from snakemake.exceptions import WorkflowError
 from synapnet_edge import catalogue
 from synapnet_edge.artifacts import code_fingerprint
 from synapnet_edge.config_files import ConfigError, validate_config
+from synapnet_edge.driver_lock import note_driver, release_stale_lock
 from synapnet_edge.provenance import stage_code
 from synapnet_edge.results_tree import MANIFESTS, TABLES
 from synapnet_edge.threads import put_checkout_first
 
 put_checkout_first()
+STATE = Path(".snakemake")
+if release_stale_lock(STATE):
+    logger.info("The last run was killed; its lock on this folder is released.")
 try:
-    CATALOGUE = catalogue.load(Path(".snakemake") / "synapnet_edge")
-    validate_config(config, workflow.configfiles, CATALOGUE)
+    CATALOGUE = catalogue.load(STATE / "synapnet_edge")
+    # Snakemake lists the files of the command line first; they are merged over the default.
+    files = [workflow.configfiles[-1], *workflow.configfiles[:-1]]
+    validate_config(config, files, CATALOGUE)
 except (ConfigError, RuntimeError) as error:
     raise WorkflowError(f"Nothing was started.\n{error}")
 
@@ -21,6 +27,10 @@ RUN = config["run"]
 EVICTION = config["eviction"]
 # Overlays cannot remove a key, so weight 0 leaves a task out.
 MIXTURE = {task: weight for task, weight in config["pretrain"]["mixture"].items() if weight > 0}
+
+
+onstart:
+    note_driver(STATE)
 
 
 wildcard_constraints:

@@ -16,6 +16,7 @@ rule retention:
     params:
         settings=config["retention"],
         mixture=MIXTURE,
+        autocast=config["benchmark"]["autocast"],
         code=mixture_code("retention"),
     script:
         "../scripts/retention.py"
@@ -38,6 +39,7 @@ rule eviction_grid:
     threads: 1
     params:
         settings=block("eviction", "policies"),
+        autocast=config["benchmark"]["autocast"],
         code=policy_code,
     script:
         "../scripts/eviction_grid.py"

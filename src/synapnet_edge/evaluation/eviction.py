@@ -115,6 +115,7 @@ def run_policy(
     *,
     seed: int,
     classifier: RetentionClassifier | None = None,
+    autocast: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Stream every cell of the grid under `policy` at equal bytes.
@@ -134,6 +135,8 @@ def run_policy(
         Seed of the rows (and of the random policy).
     classifier : RetentionClassifier, optional
         For "baee"; without one its scores are accumulated read mass plus salience.
+    autocast : bool
+        Run the model under bfloat16 autocast.
 
     Returns
     -------
@@ -151,7 +154,11 @@ def run_policy(
     cells = [(t, p, n) for t in grid.tasks for p in grid.positions for n in grid.lengths]
     total = len(cells) * (1 + len(grid.budgets)) * grid.samples
     table: list[dict[str, Any]] = []
-    with tqdm(total=total, desc=policy, unit="row", disable=not progress) as bar:
+    device = model.embed.token.weight.device.type
+    with (
+        torch.autocast(device, torch.bfloat16, enabled=autocast),
+        tqdm(total=total, desc=policy, unit="row", disable=not progress) as bar,
+    ):
         for task, position, length in cells:
             rows = _rows(task, position, length, seed, grid.samples)
             cell = {"task": task, "policy": policy, "position": position, "length": length, "seed": seed}

@@ -71,7 +71,10 @@ class WriteableMemory(nn.Module):
         """Store the `slots` most salient of a finished chunk's bound states [B, C, inner]."""
         index = self.select(log_salience.detach(), slots)
         chosen = torch.gather(bound, 1, index[:, :, None].expand(-1, -1, bound.shape[-1]))
-        keys, values = split_heads(self.k_proj(chosen), self.heads), split_heads(self.v_proj(chosen), self.heads)
+        keys, values = (
+            split_heads(self.k_proj(chosen), self.heads),
+            split_heads(self.v_proj(chosen), self.heads),
+        )
         if quantizer is not None:
             keys, values = quantizer(keys), quantizer(values)
         store.write(layer, keys, values, torch.gather(log_salience, 1, index), first_position + index)

@@ -61,7 +61,9 @@ class SparseEventAttention(nn.Module):
         new_values = split_heads(self.v_proj(bound), self.heads)
         keys = new_keys if keys is None else torch.cat([keys, new_keys], dim=2)
         values = new_values if values is None else torch.cat([values, new_values], dim=2)
-        log_salience = new_salience if log_salience is None else torch.cat([log_salience, new_salience], dim=1)
+        log_salience = (
+            new_salience if log_salience is None else torch.cat([log_salience, new_salience], dim=1)
+        )
         visible = self._visible(log_salience.detach(), past)
         bias = log_salience[:, None, None, :].masked_fill(~visible, -math.inf)
         query = split_heads(self.q_proj(bound), self.heads)
@@ -86,7 +88,9 @@ class SparseEventAttention(nn.Module):
     def _select(self, log_salience: Tensor, blocks: Tensor) -> Tensor:
         """For each block the `top_k` most salient keys that end before its previous block, [B, J, total]."""
         total = log_salience.shape[1]
-        candidate = torch.arange(total, device=log_salience.device)[None, :] < (blocks[:, None] - 1) * self.block
+        candidate = (
+            torch.arange(total, device=log_salience.device)[None, :] < (blocks[:, None] - 1) * self.block
+        )
         scores = log_salience[:, None, :].masked_fill(~candidate[None], -math.inf)
         best = scores.topk(min(self.top_k, total), dim=-1).indices
         chosen = torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, best, True)

@@ -28,7 +28,7 @@ class CausalConv(nn.Module):
         """Convolve x [B, T, channels] after `tail` [B, width - 1, channels]; return output and new tail."""
         padded = torch.cat([tail.to(x.dtype), x], dim=1)
         length, width = x.shape[1], self.weight.shape[1]
-        # Channels-last depthwise conv2d reads [B, T, C] as it lies in memory; conv1d would transpose it twice.
+        # Channels-last conv2d reads [B, T, C] as it lies in memory; conv1d would transpose it twice.
         image = padded.unsqueeze(2).permute(0, 3, 1, 2)
         kernel = self.weight.to(x.dtype).view(-1, 1, width, 1)
         out = F.conv2d(image, kernel, self.bias.to(x.dtype), groups=self.weight.shape[0])

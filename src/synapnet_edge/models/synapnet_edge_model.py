@@ -112,7 +112,9 @@ class SynapNetEdge(nn.Module):
         """Return the state of `batch_size` streams that have seen nothing."""
         chunk_len = chunk_len or self.cfg.chunk_len
         if not 1 <= chunk_len <= self.cfg.chunk_len:
-            raise ValueError(f"chunk_len must be in 1..{self.cfg.chunk_len} (the configured one), got {chunk_len}")
+            raise ValueError(
+                f"chunk_len must be in 1..{self.cfg.chunk_len} (the configured one), got {chunk_len}"
+            )
         share = self.cfg.episodic_slots / self.cfg.chunk_len if write_share is None else write_share
         device = self.embed.token.weight.device
         layers = [LayerState(block.ssm.initial_state(batch_size, device)) for block in self.blocks]
@@ -236,7 +238,12 @@ class SynapNetEdge(nn.Module):
         return hidden[torch.arange(hidden.shape[0], device=hidden.device), lengths - 1]
 
     def _sample(
-        self, hidden: Tensor, state: ModelState, count: int, temperature: float, generator: torch.Generator | None
+        self,
+        hidden: Tensor,
+        state: ModelState,
+        count: int,
+        temperature: float,
+        generator: torch.Generator | None,
     ) -> Iterator[Tensor]:
         for index in range(count):
             logits = self.read_out(hidden[:, -1])
@@ -250,7 +257,11 @@ class SynapNetEdge(nn.Module):
                 hidden, state = self.step(token, state)
 
     def _initialise(self) -> None:
-        """Scaled normal weights; pathway outputs start small, so that each block starts near the identity."""
+        """Scaled normal weights; pathway outputs start small, so that each block starts near the identity.
+
+        Queries start as copies of keys: equal tokens then attract each other before anything is trained,
+        and lookups by key form in fewer steps.
+        """
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 std = 1.0 / math.sqrt(module.in_features)
@@ -259,6 +270,10 @@ class SynapNetEdge(nn.Module):
                 nn.init.normal_(module.weight, std=std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        for block in self.blocks:
+            for pathway in (block.attention, block.memory):
+                with torch.no_grad():
+                    pathway.q_proj.weight.copy_(pathway.k_proj.weight)
 
 
 def component_of(parameter_name: str) -> str:

@@ -42,7 +42,9 @@ def load_checkpoint(
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ArtifactError(f"{path}: does not fit this model ({error}); delete it to start afresh") from error
+        raise ArtifactError(
+            f"{path}: does not fit this model ({error}); delete it to start afresh"
+        ) from error
     for name, parameter in model.named_parameters():
         prefix = f"optimizer.{name}/"
         state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

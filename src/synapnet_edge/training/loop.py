@@ -118,13 +118,20 @@ class Trainer:
         """Train to the end of the curriculum, from the checkpoint in `resume_dir` if there is one."""
         start, self.history = load_checkpoint(resume_dir, self.model, self.optimizer)
         if start:
-            LOG.info("resuming seed %d at step %d of %d from %s", self.seed, start, self.config.steps, resume_dir)
+            LOG.info(
+                "resuming seed %d at step %d of %d from %s", self.seed, start, self.config.steps, resume_dir
+            )
         self.model.train()
         meter = _Meter(self.history)
         steps = range(start, self.config.steps)
         with (
             DeferredInterrupt() as interrupt,
-            tqdm(total=self.config.steps, initial=start, desc=f"pretrain seed {self.seed}", disable=not progress) as bar,
+            tqdm(
+                total=self.config.steps,
+                initial=start,
+                desc=f"pretrain seed {self.seed}",
+                disable=not progress,
+            ) as bar,
         ):
             for step in steps:
                 meter.add(self.train_step(step))
@@ -196,7 +203,9 @@ class _Meter:
         elapsed = now - self._marked
         self._tokens += tokens
         self._seconds += elapsed
-        means = {key: sum(row[key] for row in self._pending) / len(self._pending) for key in ("loss", "accuracy")}
+        means = {
+            key: sum(row[key] for row in self._pending) / len(self._pending) for key in ("loss", "accuracy")
+        }
         self._history.append(
             {
                 **self._pending[-1],

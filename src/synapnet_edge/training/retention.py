@@ -117,7 +117,7 @@ class Examples(NamedTuple):
 
 
 def train_retention(
-    model: SynapNetEdge, cfg: Mapping[str, Any], seed: int, progress: bool = True
+    model: SynapNetEdge, cfg: Mapping[str, Any], seed: int, autocast: bool = False, progress: bool = True
 ) -> tuple[RetentionClassifier, pd.DataFrame]:
     """Record full-memory passes of `model`, split by document, fit the classifier.
 
@@ -129,6 +129,8 @@ def train_retention(
         See `RetentionSettings`.
     seed : int
         Seed of documents, decisions, initialisation and order.
+    autocast : bool
+        Record the passes under bfloat16 autocast.
 
     Returns
     -------
@@ -142,7 +144,9 @@ def train_retention(
     """
     settings = RetentionSettings.from_dict(cfg)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split_id("classifier"),)))
-    train, validation = collect_examples(model, settings, rng, progress=progress)
+    device = model.embed.token.weight.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        train, validation = collect_examples(model, settings, rng, progress=progress)
     classifier, history = _fit(train, validation, settings, seed, progress)
     order = torch.Generator().manual_seed(seed)
     _, shuffled = _fit(_shuffle(train, order), _shuffle(validation, order), settings, seed, False)
