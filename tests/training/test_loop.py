@@ -16,7 +16,8 @@ from synapnet_edge.training.objective import DivergedError, use_bfloat16
 from synapnet_edge.training.schedule import PretrainConfig, learning_rate_at, stage_at, write_share_at
 
 SHAPE = {
-    "dim": 16, "depth": 1, "heads": 2, "chunk_len": 16, "episodic_slots": 4, "window": 8, "top_k": 4, "ff_hidden": 16,
+    "dim": 16, "depth": 1, "heads": 2, "chunk_len": 16, "episodic_slots": 4, "window": 8, "top_k": 4,
+    "ff_hidden": 16,
 }  # fmt: skip
 SETTINGS = {
     "learning_rate": 1e-3,

@@ -110,7 +110,7 @@ class Trainer:
         self.chunk_lens = [length for length in config.chunk_lens if length <= model_cfg.chunk_len]
         if not self.chunk_lens:
             raise ValueError(
-                f"chunk_lens: found {list(config.chunk_lens)}, expected one of at most {model_cfg.chunk_len} tokens"
+                f"chunk_lens: found {list(config.chunk_lens)}, expected one <= {model_cfg.chunk_len}"
             )
         self.history: list[dict[str, Any]] = []
 

@@ -16,7 +16,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of the curriculum: `steps` batches of `batch` sequences with up to `readouts` answers each."""
+    """A stretch of the curriculum: `steps` batches of `batch` sequences, up to `readouts` answers each."""
 
     length: int
     steps: int
