@@ -69,6 +69,13 @@ def test_fifo_at_a_tight_budget_loses_early_targets(tables):
     assert table.loc[("late", 0.2), "retention"] > 0.0
 
 
+@pytest.mark.parametrize("policy", ["baee", "oracle"])
+def test_bfloat16_autocast_reaches_the_model_and_leaves_the_store_exact(model, tables, policy):
+    cast = run_policy(model, policy, GRID, seed=5, autocast=True, progress=False)
+    assert (cast["bytes"] == tables[policy]["bytes"]).all()
+    assert cast["accuracy"].between(0, 1).all()
+
+
 def test_same_seed_gives_the_same_table(model, tables):
     again = run_policy(model, "random", GRID, seed=5, progress=False)
     pd.testing.assert_frame_equal(again, tables["random"])

@@ -44,8 +44,9 @@ def test_trace_accumulates_the_past_and_sums_the_future(model):
         assert float(trace.mass[chunk][..., trace.written >= chunk].abs().sum()) == 0.0
 
 
-def test_training_returns_a_classifier_and_its_controls(model):
-    classifier, table = train_retention(model, SMALL, seed=0, progress=False)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_training_returns_a_classifier_and_its_controls(model, autocast):
+    classifier, table = train_retention(model, SMALL, seed=0, autocast=autocast, progress=False)
     assert list(table["epoch"]) == [1, 2]
     assert classifier.dim == 32 and int(table["parameters"][0]) == classifier.n_parameters
     assert table["best_feature"][0] in ("log_salience", "log_age", "log_mass", "layer_fraction")

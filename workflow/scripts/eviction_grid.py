@@ -20,5 +20,5 @@ with job(snakemake.log[0], snakemake.threads) as started:
     autocast = use_bfloat16(params.autocast, torch.device("cpu"))
     table = run_policy(model, policy, params.settings, seed=seed, classifier=classifier, autocast=autocast)
     write_table(output, table)
-    settings = {"policy": policy, "settings": params.settings, "seed": seed}
+    settings = {"policy": policy, "settings": params.settings, "seed": seed, "autocast": params.autocast}
     write_manifest(output, stage="eviction_grid", config=settings, code=params.code, started=started)

@@ -20,5 +20,5 @@ with job(snakemake.log[0], snakemake.threads) as started:
     classifier, table = train_retention(model, settings, seed, autocast=autocast)
     classifier.save(output)
     write_table(snakemake.output.table, table)
-    settings["seed"] = seed
+    settings |= {"seed": seed, "autocast": params.autocast}
     write_manifest(output, stage="retention", config=settings, code=params.code, started=started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -23,11 +24,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _plain_tensors(method: F) -> F:
-    """Run without autograd and outside inference mode: the arrays live longer than any caller's mode."""
+    """Run without autograd, inference mode and autocast: the arrays live longer than any caller's mode."""
 
     @wraps(method)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with torch.inference_mode(False), torch.no_grad():
+        with contextlib.ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(False))
+            modes.enter_context(torch.no_grad())
+            for device in ("cpu", "cuda", "mps"):
+                if torch.is_autocast_enabled(device):
+                    modes.enter_context(torch.autocast(device, enabled=False))
             return method(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]

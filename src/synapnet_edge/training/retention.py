@@ -144,9 +144,7 @@ def train_retention(
     """
     settings = RetentionSettings.from_dict(cfg)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split_id("classifier"),)))
-    device = model.embed.token.weight.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=autocast):
-        train, validation = collect_examples(model, settings, rng, progress=progress)
+    train, validation = collect_examples(model, settings, rng, autocast=autocast, progress=progress)
     classifier, history = _fit(train, validation, settings, seed, progress)
     order = torch.Generator().manual_seed(seed)
     _, shuffled = _fit(_shuffle(train, order), _shuffle(validation, order), settings, seed, False)
@@ -165,7 +163,12 @@ def train_retention(
 
 @torch.inference_mode()
 def collect_examples(
-    model: SynapNetEdge, settings: RetentionSettings, rng: np.random.Generator, *, progress: bool = False
+    model: SynapNetEdge,
+    settings: RetentionSettings,
+    rng: np.random.Generator,
+    *,
+    autocast: bool = False,
+    progress: bool = False,
 ) -> tuple[Examples, Examples]:
     """Training and validation examples, from different documents.
 
@@ -184,33 +187,46 @@ def collect_examples(
             bound = first_held_out if done < first_held_out else settings.documents
             size = min(settings.batch, bound - done)  # a batch never crosses the split
             ids = mixture.batch(rng, size, settings.length, settings.readouts).input_ids
+            store, slots = _full_pass(model, np.ascontiguousarray(ids), autocast)
             side = sides[done >= first_held_out]
-            side.append(_record(model, np.ascontiguousarray(ids), settings.groups, rng, len(side)))
+            side.append(_examples(model.cfg.depth, store, slots, size, settings.groups, rng, len(side)))
             done += size
             bar.update(size)
     return _join(sides[0]), _join(sides[1])
 
 
-def _record(
-    model: SynapNetEdge, ids: np.ndarray, groups: int, rng: np.random.Generator, block: int
-) -> Examples:
-    """Examples of one full-memory pass; `block` makes the group numbers of passes distinct."""
-    cfg = model.cfg
+def _full_pass(model: SynapNetEdge, ids: np.ndarray, autocast: bool) -> tuple[UnboundedStore, int]:
+    """Stream the documents [B, T] with unbounded memory; the store with its reads, and entries per chunk."""
     store = UnboundedStore(record_mass=True)
     state = model.init_state(len(ids), store=store)
-    model.step(torch.from_numpy(ids).to(model.embed.token.weight.device), state)
-    trace = ReadTrace.from_store(store, cfg.depth, state.slots)
-    views = [store.read(layer) for layer in range(cfg.depth)]
+    device = model.embed.token.weight.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+        model.step(torch.from_numpy(ids).to(device), state)
+    return store, state.slots
+
+
+def _examples(
+    depth: int,
+    store: UnboundedStore,
+    slots: int,
+    documents: int,
+    groups: int,
+    rng: np.random.Generator,
+    block: int,
+) -> Examples:
+    """Examples of one full-memory pass; `block` makes the group numbers of passes distinct."""
+    trace = ReadTrace.from_store(store, depth, slots)
+    views = [store.read(layer) for layer in range(depth)]
     parts = []
-    for row in range(len(ids)):
+    for row in range(documents):
         for choice in range(groups):
-            chunk, layer = int(rng.integers(trace.chunks - 1)), int(rng.integers(cfg.depth))
+            chunk, layer = int(rng.integers(trace.chunks - 1)), int(rng.integers(depth))
             alive = int((trace.written <= chunk).sum())
             features = RetentionClassifier.features(
                 log_salience=views[layer].bias[row, :alive].cpu(),
                 age=chunk - trace.written[:alive],
                 mass=trace.accumulated(chunk)[layer, row, :alive],
-                layer_fraction=layer / max(1, cfg.depth - 1),
+                layer_fraction=layer / max(1, depth - 1),
             )
             values = views[layer].values[row, :, :alive].transpose(0, 1).flatten(1).half().cpu()
             future = trace.future(chunk)[layer, row, :alive].float()
