@@ -212,11 +212,18 @@ def write_manifest(
             "packages": _package_versions(),
             "machine": machine_info(),
             "wall_seconds": round(time.time() - started, 3),
+            "cpu_seconds": round(_cpu_seconds(), 3),
             "peak_rss_bytes": _peak_rss_bytes(),
             **(extra or {}),
         },
     )
     return manifest
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process (start-up included) and of the processes it has waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _peak_rss_bytes() -> int:

@@ -215,18 +215,31 @@ def test_a_tier_that_is_missing_is_said_with_its_reason(tables, tmp_path):
 
 
 def test_training_and_run_cost_come_from_history_and_manifests(tables, tmp_path):
-    one_job = {"stage": "deploy", "wall_seconds": 60.0, "config_hash": "a"}
+    one_job = {"stage": "deploy", "wall_seconds": 60.0, "cpu_seconds": 90.0, "config_hash": "a"}
     parts = {"ssm": 1000, "ff": 234}
     pretrain = {
         "stage": "pretrain",
         "wall_seconds": 120.0,
+        "cpu_seconds": 60.0,
         "model": "reference",
         "component_parameters": parts,
     }
     text = render(tables, tmp_path, [one_job, one_job, pretrain])
     assert "| reference | 42 | 3 | 3,000 | 2 | 2,000 |" in section(text, "Training cost")
-    assert "| deploy | 1 | 1.0 |" in text and "Together 3.0 minutes" in text
+    assert "| deploy | 1 | 1.0 | 1.5 |" in text and "Together 2.5 core-minutes" in text
     assert "Parameters of reference: 1,234 (ssm 1,000, ff 234)" in text
+
+
+def test_the_classifier_is_reported_with_its_controls(tables, tmp_path):
+    epochs = {"seed": [42, 42], "epoch": [1, 2], "validation_auc": [0.5, 0.91], "shuffled_auc": [0.5, 0.49]}
+    fixed = {
+        "best_feature": "log_mass",
+        "best_feature_auc": 0.8,
+        "parameters": 3441,
+        "validation_examples": 99,
+    }
+    text = render(tables | {"retention": pd.DataFrame(epochs).assign(**fixed)}, tmp_path)
+    assert "| 42 | 3,441 | 99 | 0.910 | 0.490 | 0.800 (log_mass) |" in section(text, "Retention classifier")
 
 
 def test_csv_tables_hold_every_row(tables, tmp_path):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from synapnet_edge.reporting import aggregate, text
 from synapnet_edge.reporting.findings import Goal
@@ -148,6 +148,38 @@ def _eviction_cell(row: pd.Series) -> str:
     return f"{text.share(row['accuracy'])} {spread}, {text.share(row['retention'])}"
 
 
+def retention(table: pd.DataFrame) -> str:
+    """How well the classifier behind BAEE orders entries by their future reads, one row per trained seed."""
+    rows = []
+    for seed, part in table.groupby("seed"):
+        last = part.sort_values("epoch").iloc[-1]
+        rows.append(
+            (
+                str(seed),
+                text.count(last["parameters"]),
+                text.count(last["validation_examples"]),
+                text.share(last["validation_auc"]),
+                text.share(last["shuffled_auc"]),
+                f"{text.share(last['best_feature_auc'])} ({last['best_feature']})",
+            )
+        )
+    head = (
+        "seed",
+        "parameters",
+        "validation entries",
+        "AUC",
+        "AUC, shuffled labels",
+        "AUC, best single feature",
+    )
+    return (
+        "## Retention classifier\n\n"
+        "Predicts which entries later chunks will read, from what is known when the decision is made. "
+        "Validation documents are not training documents. AUC: an entry is in the top fifth of its decision by "
+        "future read mass; mean over decisions.\n\n"
+        + (text.table(head, rows) if rows else "Not measured in this run.\n")
+    )
+
+
 def deploy(table: pd.DataFrame, skipped: Mapping[str, str]) -> str:
     lines = [f"- {tier}: not measured here ({reason})." for tier, reason in sorted(skipped.items())]
     for _, best in aggregate.best_float_arms(table).iterrows():
@@ -208,69 +240,6 @@ def _megabytes(arm: pd.DataFrame, metric: str) -> str:
     """The reading at the longest probed context."""
     row = arm[arm["metric"] == metric].sort_values("context")
     return "–" if row.empty else f"{row['value'].iloc[-1] / MEGABYTE:.1f}"
-
-
-def training(cost: pd.DataFrame) -> str:
-    rows = [
-        (
-            row.model,
-            str(row.seed),
-            text.count(row.steps),
-            text.count(row.tokens),
-            f"{row.seconds:,.0f}",
-            text.count(row.tokens_per_second),
-            text.share(row.final_loss),
-            text.share(row.final_accuracy),
-        )
-        for row in _rows(cost)
-    ]
-    head = ("model", "seed", "steps", "tokens", "seconds", "tokens/s", "final loss", "final accuracy")
-    return "## Training cost\n\n" + text.table(head, rows)
-
-
-def run_cost(manifests: Sequence[Mapping[str, Any]]) -> str:
-    """Jobs and wall time per stage, parameters by component and the machine, as the manifests tell them."""
-    stages: dict[str, list[float]] = {}
-    for stage, seconds in _job_seconds(manifests):
-        stages.setdefault(stage, []).append(seconds)
-    rows = [(stage, str(len(times)), f"{sum(times) / 60:.1f}") for stage, times in sorted(stages.items())]
-    total = sum(sum(times) for times in stages.values()) / 60
-    machines = sorted({_machine_text(m["machine"]) for m in manifests if m.get("machine")})
-    parts = ["## This run\n", text.table(("stage", "jobs", "sum of wall minutes"), rows)]
-    parts.append(f"Together {total:.1f} minutes of work.\n" if rows else "")
-    parts += [f"Machine: {machine}.\n" for machine in machines]
-    for name, counts in _component_parameters(manifests).items():
-        pairs = ", ".join(f"{component} {text.count(n)}" for component, n in counts.items())
-        parts.append(f"Parameters of {name}: {text.count(sum(counts.values()))} ({pairs}).\n")
-    return "\n".join(part for part in parts if part)
-
-
-def _job_seconds(manifests: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
-    """(stage, wall seconds) of every job; the several tables of one deploy job count once."""
-    jobs: dict[tuple, float] = {}
-    for index, manifest in enumerate(manifests):
-        stage, seconds = str(manifest["stage"]), float(manifest["wall_seconds"])
-        one_job = stage == "deploy" and "config_hash" in manifest
-        key = (stage, manifest["config_hash"]) if one_job else (stage, index)
-        jobs[key] = max(seconds, jobs.get(key, 0.0))
-    return [(stage, seconds) for (stage, _), seconds in jobs.items()]
-
-
-def _machine_text(machine: Mapping[str, Any]) -> str:
-    memory = float(machine.get("memory_bytes", 0)) / 2**30
-    return (
-        f"{machine.get('processor', 'unknown processor')}, {machine.get('usable_cores', '?')} usable cores, "
-        f"{memory:.1f} GiB, {machine.get('system', 'unknown system')}, Python {machine.get('python', '?')}"
-    )
-
-
-def _component_parameters(manifests: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Model name -> component -> parameters, from the manifests that carry them."""
-    found: dict[str, dict[str, int]] = {}
-    for manifest in manifests:
-        if manifest.get("component_parameters"):
-            found.setdefault(str(manifest.get("model", "the model")), manifest["component_parameters"])
-    return found
 
 
 def goals(found: Sequence[Goal]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_table, write_text
-from synapnet_edge.reporting import aggregate, findings, sections
+from synapnet_edge.reporting import aggregate, cost, findings, sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ COLUMNS = {
     "ledger": "component tensor parameters bits bytes model seed variant",
     "eviction": "task policy budget position length seed query_aware n accuracy ci_low ci_high retention "
     "accuracy_retained accuracy_evicted accuracy_full bytes",
+    "retention": "seed epoch validation_auc shuffled_auc best_feature best_feature_auc parameters "
+    "validation_examples",
     "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
 }
 
@@ -35,8 +37,8 @@ def write_summary(
 
     Parameters
     ----------
-    tables : source key (benchmark, history, ledger, eviction, deploy) -> concatenated stage tables; a source
-        that is absent or empty is reported as not measured.
+    tables : source key (benchmark, history, ledger, retention, eviction, deploy) -> concatenated stage
+        tables; a source that is absent or empty is reported as not measured.
     config : the resolved configuration; it says which model and variant the eviction grid ran.
     output : the Markdown file.
     tables_dir : folder for headline.csv, benchmark.csv, sizes.csv, eviction.csv, deploy.csv.
@@ -64,9 +66,10 @@ def write_summary(
         sections.sizes(sizes),
         sections.control(gaps),
         sections.eviction(evicted, _subject(config)),
+        sections.retention(given["retention"]),
         sections.deploy(given["deploy"], _skipped_tiers(manifests)),
-        sections.training(aggregate.training_cost(given["history"])),
-        sections.run_cost(manifests),
+        cost.training(aggregate.training_cost(given["history"])),
+        cost.run_cost(manifests),
     ]
     written = {
         "headline": head,
@@ -96,24 +99,12 @@ def _checked(tables: Mapping[str, pd.DataFrame], key: str) -> pd.DataFrame:
     return table.infer_objects()  # a stage without rows leaves columns without a type
 
 
-_WORDS = set(
-    [
-        "suite",
-        "task",
-        "model",
-        "variant",
-        "backend",
-        "policy",
-        "position",
-        "tier",
-        "metric",
-        "unit",
-        "method",
-        "component",
-        "tensor",
-        "stage",
-    ]
-)
+# fmt: off
+_WORDS = {
+    "suite", "task", "model", "variant", "backend", "policy", "position", "tier",
+    "metric", "unit", "method", "component", "tensor", "stage", "best_feature",
+}
+# fmt: on
 
 
 def _dtype(column: str) -> str:
