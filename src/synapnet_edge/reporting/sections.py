@@ -174,8 +174,8 @@ def retention(table: pd.DataFrame) -> str:
     return (
         "## Retention classifier\n\n"
         "Predicts which entries later chunks will read, from what is known when the decision is made. "
-        "Validation documents are not training documents. AUC: an entry is in the top fifth of its decision by "
-        "future read mass; mean over decisions.\n\n"
+        "Validation documents are not training documents. AUC: an entry is in the top fifth of its decision "
+        "by future read mass; mean over decisions.\n\n"
         + (text.table(head, rows) if rows else "Not measured in this run.\n")
     )
 
