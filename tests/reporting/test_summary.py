@@ -240,6 +240,10 @@ def test_the_classifier_is_reported_with_its_controls(tables, tmp_path):
     }
     text = render(tables | {"retention": pd.DataFrame(epochs).assign(**fixed)}, tmp_path)
     assert "| 42 | 3,441 | 99 | 0.910 | 0.490 | 0.800 (log_mass) |" in section(text, "Retention classifier")
+    assert "best single input" not in text
+    better = pd.DataFrame(epochs).assign(**fixed | {"best_feature_auc": 0.95})
+    text = render(tables | {"retention": better}, tmp_path)
+    assert "in 1 of 1 seeds, most by 0.040 AUC (log_mass, seed 42)" in section(text, "Negative results")
 
 
 def test_csv_tables_hold_every_row(tables, tmp_path):

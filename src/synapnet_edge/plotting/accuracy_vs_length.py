@@ -48,9 +48,10 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     for row in range(rows):
         axes[row * columns].set_ylabel("accuracy (share correct)")
     style.legend_right(fig, handles)
+    drawn = table[table["task"].isin(panels)]
     style.caption(
         fig,
-        f"Model {model}; n = {style.span_text(table['n'])} per point and seed; "
+        f"Model {model}; n = {style.span_text(drawn['n'])} per point and seed; "
         f"{style.seeds_text(table['seed'])}; line: mean over trained seeds, band: lowest to highest seed.",
     )
     return fig

@@ -26,7 +26,9 @@ class Goal(NamedTuple):
     met: bool | None
 
 
-def negative_results(cells: pd.DataFrame, sizes: pd.DataFrame, eviction: pd.DataFrame) -> list[str]:
+def negative_results(
+    cells: pd.DataFrame, sizes: pd.DataFrame, eviction: pd.DataFrame, retention: pd.DataFrame
+) -> list[str]:
     """Everything in the tables that speaks against the method or the models."""
     return [
         *_shortcut_tasks(cells),
@@ -35,6 +37,7 @@ def negative_results(cells: pd.DataFrame, sizes: pd.DataFrame, eviction: pd.Data
         *_simpler_is_smaller(sizes),
         *_float_lost(cells),
         *_policies_above_baee(eviction),
+        *_classifier_below_one_feature(retention),
         *_uninterpretable(eviction),
     ]
 
@@ -139,6 +142,19 @@ def _policies_above_baee(eviction: pd.DataFrame) -> list[str]:
                 f"by {100 * above.max():.1f} points ({task}, {position}, length {length}, budget {budget:g})."
             )
     return sentences
+
+
+def _classifier_below_one_feature(retention: pd.DataFrame) -> list[str]:
+    """How often one of the classifier's inputs alone orders entries better than the classifier."""
+    last = retention.sort_values("epoch").groupby("seed").tail(1)
+    gap = last["best_feature_auc"] - last["validation_auc"]
+    if not (gap > 0).any():
+        return []
+    worst = last.loc[gap.idxmax()]
+    return [
+        f"The retention classifier orders entries worse than its best single input in {int((gap > 0).sum())} "
+        f"of {len(last)} seeds, most by {gap.max():.3f} AUC ({worst['best_feature']}, seed {worst['seed']})."
+    ]
 
 
 def _uninterpretable(eviction: pd.DataFrame) -> list[str]:

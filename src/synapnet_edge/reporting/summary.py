@@ -61,7 +61,7 @@ def write_summary(
         "Rendered from the tables of this run. Every number is measured by it unless it says published.\n",
         sections.goals(reached),
         sections.headline(head),
-        sections.negative(findings.negative_results(cells, sizes, evicted)),
+        sections.negative(findings.negative_results(cells, sizes, evicted, given["retention"])),
         sections.benchmark(cells),
         sections.sizes(sizes),
         sections.control(gaps),
