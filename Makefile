@@ -53,8 +53,9 @@ report: $(STAMP) ## HTML report of the finished run: results/report.html
 snapshot: ## copy summary, tables and figures of a finished run to docs/results
 	@test -f results/summary.md || { echo "error: no results/summary.md; run 'make run' first" >&2; exit 1; }
 	rm -rf docs/results
-	mkdir -p docs/results/figures docs/results/manifests
-	cp -r results/summary.md results/tables docs/results/
+	mkdir -p docs/results/figures docs/results/tables docs/results/manifests
+	cp results/summary.md docs/results/
+	cp results/tables/*.csv docs/results/tables/
 	cp results/figures/*.png docs/results/figures/
 	for manifest in results/pretrain/*/seed*/*.manifest.json; do \
 	  cp "$$manifest" "docs/results/manifests/pretrain-$$(basename "$$(dirname "$$manifest")").json"; done
