@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 
 import numpy as np
 
@@ -20,9 +21,9 @@ class HiddenClass(ReferenceTask):
     def guess(self, length: int) -> float:
         return 1.0
 
+    @abstractmethod
     def _sample_positions(self, rng: np.random.Generator, batch: int, length: int) -> np.ndarray:
         """Positions of the class token, [B, N]."""
-        raise NotImplementedError
 
     def _plant(self, rng: np.random.Generator, input_ids: np.ndarray) -> Planted:
         batch, length = input_ids.shape
