@@ -9,8 +9,7 @@ from scipy import stats
 from synapnet_edge.evaluation import guards
 from synapnet_edge.tasks.layout import BOS, LAYOUT, QUERY, SEP, Layout
 from synapnet_edge.tasks.ruler import NiahMultikey1
-from synapnet_edge.tasks.ruler.haystack import is_answer, is_name
-from synapnet_edge.tasks.ruler.niah_multikey import TAIL
+from synapnet_edge.tasks.ruler.haystack import TAIL, is_answer, is_name
 
 PAIRS = [4, 8]
 

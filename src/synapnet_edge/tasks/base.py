@@ -91,12 +91,16 @@ class Task(ABC):
     def training_batch(self, rng: np.random.Generator, batch: int, length: int, readouts: int) -> TaskBatch:
         """Rows with up to `readouts` query blocks each; the last column is the one at the end of the row.
 
-        A block asks only about what stands before it, so every read-out is the task on a prefix.
+        A block asks only about what stands before it, so every read-out is the task on a prefix. A task whose
+        read-outs lie inside the row returns all of them, in the order of the sequence.
         """
 
     @abstractmethod
     def oracle(self, input_ids: np.ndarray) -> np.ndarray:
-        """Labels [B] found by an exact solver that reads `input_ids` [B, L] and nothing else."""
+        """Labels [B] found by an exact solver that reads `input_ids` [B, L] and nothing else.
+
+        A task whose read-outs lie inside the row returns [B, Q], -100 where a row has fewer.
+        """
 
     def check_length(self, length: int) -> None:
         """Raise ValueError, naming needed and available tokens, if the task does not fit."""

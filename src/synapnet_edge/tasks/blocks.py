@@ -46,14 +46,22 @@ def ready_after(count: int, batch: int, needles: int) -> np.ndarray:
     return np.broadcast_to(np.arange(needles + 1) >= count, (batch, needles + 1))
 
 
-def distinct_integers(rng: np.random.Generator, batch: int, count: int, high: int) -> np.ndarray:
-    """[B, count] distinct integers below `high`, uniform over ordered draws."""
+def distinct_integers(
+    rng: np.random.Generator, batch: int, count: int, high: int, portable: bool = False
+) -> np.ndarray:
+    """[B, count] distinct integers below `high`, uniform over ordered draws.
+
+    Unless `portable`, which of several equally likely orders comes out depends on the processor's vector
+    instructions. Only the rows of niah_multikey_1, version 1, need that order; a set is not affected.
+    """
     if count > high:
         raise ValueError(f"cannot draw {count} distinct integers, only {high} are available")
     if count == high:
         return rng.random((batch, high), dtype=np.float32).argsort(1)
     drawn = rng.random((batch, high), dtype=np.float32).argpartition(count, axis=1)[:, :count]
     # argpartition leaves the chosen in no defined order, which is not the same as a random one.
+    if portable:
+        drawn.sort(axis=1)
     return rng.permuted(drawn, axis=1)
 
 
@@ -129,13 +137,14 @@ def _valid_starts(planted: Planted, length: int, stop: int, width: int) -> tuple
 
 
 def write_blocks(input_ids: np.ndarray, starts: np.ndarray, width: int, arguments: np.ndarray | None) -> None:
-    """Write [QUERY, SEP] or [QUERY, argument, SEP] at every start that is not -1, in place."""
+    """Write QUERY, arguments (none, [B, Q] or [B, Q, width - 2]) and SEP at every start that is not -1."""
     row, column = np.nonzero(starts >= 0)
     at = starts[row, column]
     input_ids[row, at] = QUERY
     input_ids[row, at + width - 1] = SEP
     if arguments is not None:
-        input_ids[row, at + 1] = arguments[row, column]
+        tokens = arguments[row, column].reshape(len(row), width - 2)
+        input_ids[row[:, None], at[:, None] + np.arange(1, width - 1)] = tokens
 
 
 def with_readouts(

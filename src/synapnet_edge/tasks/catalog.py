@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synapnet_edge.registry import Registry
-from synapnet_edge.tasks import reference, ruler
+from synapnet_edge.tasks import mqar, reference, ruler
 from synapnet_edge.tasks.base import Task
 
 TASKS: Registry[Task] = Registry("task")
@@ -21,6 +21,13 @@ for _task in (
     reference.AntiDistraction(),
     ruler.NiahMultikey1(),
     ruler.NiahMultikey1(pairs=8),
+    ruler.NiahSingle2(),
+    ruler.Vt(),
+    ruler.Vt(hops=1),
+    ruler.Vt(hops=4),
+    ruler.Qa1(),
+    ruler.Qa2(),
+    mqar.Mqar64(),
 ):
     TASKS.add(_task.name, _task)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from synapnet_edge.tasks.layout import ANSWER_START, Layout
+from synapnet_edge.tasks.layout import ANSWER_START, BOS, QUERY, SEP, Layout
 
 DECOY_RATE = 32  # one answer token and one name in 32 tokens, in every split and at every length
+TAIL = 8  # tokens at the end of a row that hold no record: background ids, then the query block
 
 
 def background(rng: np.random.Generator, batch: int, length: int, layout: Layout) -> np.ndarray:
@@ -19,6 +20,42 @@ def background(rng: np.random.Generator, batch: int, length: int, layout: Layout
         decoy = kind == value
         ids[decoy] = rng.integers(low, high, int(decoy.sum()))
     return ids
+
+
+def framed_background(
+    rng: np.random.Generator, batch: int, length: int, block: int, layout: Layout
+) -> np.ndarray:
+    """Background [B, L] with BOS and the tail: plain background ids, then QUERY, block - 2 arguments, SEP.
+
+    The arguments are left for the task to write.
+    """
+    ids = background(rng, batch, length, layout)
+    ids[:, -TAIL:] = rng.integers(layout.background_start, layout.vocab_size, (batch, TAIL))
+    ids[:, 0], ids[:, -block], ids[:, -1] = BOS, QUERY, SEP
+    return ids
+
+
+def read_record(ids: np.ndarray, marker: int, keys: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Last token of the first record `marker, keys..., x` of every row.
+
+    Parameters
+    ----------
+    ids : [B, L]
+    marker : int
+    keys : list of [B]
+        The tokens between the marker and x.
+
+    Returns
+    -------
+    token, found : [B] int64, [B] bool
+        x, and whether there is such a record (x means nothing where there is none).
+    """
+    places = ids.shape[1] - len(keys) - 1
+    hit = ids[:, :places] == marker
+    for offset, key in enumerate(keys, start=1):
+        hit &= ids[:, offset : places + offset] == key[:, None]
+    token = np.take_along_axis(ids, hit.argmax(1)[:, None] + len(keys) + 1, 1)[:, 0]
+    return token, hit.any(1)
 
 
 def is_answer(ids: np.ndarray, layout: Layout) -> np.ndarray:
