@@ -29,6 +29,10 @@ class SynapNetEdgeConfig:
     expand : inner width of a block divided by ``dim``.
     ff_hidden : hidden width of the feed-forward layer.
     head : ``"classification"`` or ``"lm"``.
+    use_ssm, use_attention, use_memory : whether the pathway exists (ablations).
+    use_bridge : whether pathways are mixed by a ScaleBridge; otherwise they are added.
+    use_ssmax : whether memory reads sharpen with the number of entries.
+    use_preconv : whether queries, keys and values see the convolved states.
     """
 
     dim: int = 192
@@ -45,11 +49,21 @@ class SynapNetEdgeConfig:
     expand: int = 2
     ff_hidden: int = 1536
     head: str = "classification"
+    use_ssm: bool = True
+    use_attention: bool = True
+    use_memory: bool = True
+    use_bridge: bool = True
+    use_ssmax: bool = True
+    use_preconv: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "head":
+                continue
+            if field.name.startswith("use_"):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{field.name}: found {value!r}, expected true or false")
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{field.name}: found {value!r}, expected a whole number >= 1")
@@ -63,8 +77,12 @@ class SynapNetEdgeConfig:
             ("head", self.head, " or ".join(repr(h) for h in HEADS), self.head in HEADS),
             ("heads", self.heads, f"a divisor of dim = {self.dim}", self.dim % self.heads == 0),
             self._at_most("chunk_len", "max_len"),
+            ("use_memory", self.use_memory, "at least one pathway in use", self._pathways() > 0),
             *(self._at_most(key, "chunk_len") for key in ("window", "top_k", "episodic_slots", "conv_width")),
         ]
+
+    def _pathways(self) -> int:
+        return self.use_ssm + self.use_attention + self.use_memory
 
     def _at_most(self, key: str, limit: str) -> tuple[str, int, str, bool]:
         value, bound = getattr(self, key), getattr(self, limit)

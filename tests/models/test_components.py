@@ -7,8 +7,9 @@ import torch
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge, UnboundedStore
-from synapnet_edge.models.attend import attend
-from synapnet_edge.models.scale_bridge import ScaleBridge
+from synapnet_edge.models.attend import attend, normalised_heads
+from synapnet_edge.models.episodic_memory import Pending, WriteableMemory
+from synapnet_edge.models.scale_bridge import ScaleBridge, neutralise_bridges
 from synapnet_edge.models.sparse_attention import SparseEventAttention
 from synapnet_edge.models.ssm import CausalConv
 from tests.models.conftest import build
@@ -101,6 +102,66 @@ def test_ssmax_keeps_a_match_visible_among_ten_times_more_distractors():
     assert shares[False, 500] < 0.8 * shares[False, 50]
 
 
+@pytest.mark.parametrize("matches", [1, 3, 8])
+@pytest.mark.parametrize("others", [20, 400])
+def test_a_read_against_a_level_null_slot_counts_matches_at_any_memory_size(matches, others):
+    """At null level 1 the share of m perfect matches is m / (m + 1), however many other entries there are."""
+    torch.manual_seed(0)
+    memory = WriteableMemory(dim=32, inner=32, heads=1)
+    with torch.no_grad():
+        memory.sharpness.fill_(4.0)
+        memory.null_level.fill_(1.0)
+        memory.q_proj.weight.copy_(memory.k_proj.weight)
+        memory.v_proj.weight.copy_(torch.eye(32))
+        memory.o_proj.weight.copy_(torch.eye(32))
+        asked = torch.randn(1, 1, 32)
+        bound = torch.cat([asked.expand(1, matches, 32), torch.randn(1, others, 32), asked], dim=1)
+        keys, values = memory.project(bound)
+        values[:, :, :matches], values[:, :, matches:] = 1.0, 0.0
+        salience = torch.zeros(1, bound.shape[1])
+        salience[:, -1] = -50.0  # the question itself is no record
+        read = memory.read(asked, Pending(keys, values, salience), UnboundedStore(), 0)
+    expected = matches / (matches + 1)
+    # The last feature answers the null slot, so a key's own last feature moves its logit a little.
+    assert abs(read.mean().item() - expected) < 0.1
+
+
+def test_untrained_memory_finds_the_value_of_an_asked_key():
+    """Starting weights are lookups: the read mass goes to the token after the asked key."""
+    model = build(dim=64, heads=2, ff_hidden=64)
+    block, key, value = model.blocks[0], 7, 11
+    ids = torch.randint(12, 40, (1, 14), generator=torch.Generator().manual_seed(0))
+    ids[0, 4], ids[0, 5], ids[0, 12] = key, value, key
+    with torch.no_grad():
+        u = block.norm(model.embed(ids, 0))
+        bound, _, _ = block.ssm.bind(u, block.ssm.initial_state(1, u.device))
+        query = normalised_heads(block.memory.q_proj(bound), 2)
+        keys, _ = block.memory.project(bound)
+        logits = (query @ keys.transpose(-1, -2))[0, 0, 13, :13]
+    assert logits.argmax().item() == 5
+
+
+def test_neutralised_bridges_are_plain_sums(model):
+    torch.nn.init.normal_(model.blocks[0].bridge.gain)
+    neutralise_bridges(model)
+    outputs = [torch.randn(2, 3, 16) for _ in range(3)]
+    torch.testing.assert_close(model.blocks[0].bridge(torch.randn(2, 3, 16), outputs), sum(outputs))
+    with pytest.raises(ValueError, match="no ScaleBridge"):
+        neutralise_bridges(build(use_bridge=False))
+
+
+@pytest.mark.parametrize(
+    "part", ["use_ssm", "use_attention", "use_memory", "use_bridge", "use_ssmax", "use_preconv"]
+)
+def test_a_model_without_one_part_runs_streams_and_trains_all_it_has(part, ids):
+    model = build(**{part: False}).train()
+    logits = model(ids)
+    logits.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    streamed, _ = model.eval().forward_streaming(ids, chunk_size=5)
+    torch.testing.assert_close(streamed, logits.detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_bridge_starts_as_a_plain_sum():
     torch.manual_seed(0)
     outputs = [torch.randn(2, 3, 4) for _ in range(3)]
@@ -123,7 +184,7 @@ def test_memory_gradients_cross_chunk_boundaries(model, ids):
     model.train()
     model(ids).square().sum().backward()
     assert model.blocks[0].memory.k_proj.weight.grad.abs().max() > 0
-    assert model.blocks[0].attention.salience.weight.grad.abs().max() > 0
+    assert model.blocks[0].salience.score.weight.grad.abs().max() > 0
 
 
 def test_component_counts_sum_to_the_model():

@@ -119,6 +119,23 @@ def test_recording_read_mass_changes_no_result_and_conserves_probability(model, 
             assert (mass.sum(1) <= 2 * count + 1e-3).all()
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
+@pytest.mark.parametrize("chunk_len", [4, CHUNK])
+def test_whole_chunks_at_once_give_the_numbers_of_one_at_a_time(model, ids, chunk_len, share):
+    """Training and long prompts process many chunks in one pass; a store that wants one each gets that."""
+
+    class OneAtATime(UnboundedStore):
+        def __init__(self):
+            super().__init__()
+            self.takes_many_chunks = False
+
+    stores = UnboundedStore(), OneAtATime()
+    together, alone = (model(ids, chunk_len=chunk_len, write_share=share, store=store) for store in stores)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    for layer in range(2):
+        assert torch.equal(stores[0].positions[layer], stores[1].positions[layer])
+
+
 def test_generation_continues_as_a_full_pass_would(ids):
     model = build(head="lm")
     made = model.generate(ids[:, :10], max_new_tokens=2 * CHUNK)

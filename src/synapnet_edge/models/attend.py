@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """Return `softmax(q k^T / sqrt(d) + bias) v`, [B, H, T, d].
+    """Return `softmax(q k^T + bias) v`, [B, H, T, d]; the caller has scaled the queries.
 
     Parameters
     ----------
@@ -23,7 +21,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
     """
     bias = bias.to(query.dtype)
     if not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)
     # The fused CPU kernel has no gradient for a mask, and its backward is several times slower than
     # three batched products (measured with bfloat16 on one core).
     return attention_probabilities(query, keys, bias) @ values
@@ -31,8 +29,31 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
 
 def attention_probabilities(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     """Softmax weights [B, H, T, N] of `attend`."""
-    logits = (query * (1.0 / math.sqrt(query.shape[-1]))) @ keys.transpose(-1, -2)
+    logits = query @ keys.transpose(-1, -2)
     return (logits + bias.to(logits.dtype)).softmax(dim=-1)
+
+
+def attend_observed(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """`attend` without gradients, and the probability each key received: [B, H, T, d] and [B, N] float32.
+
+    The probabilities of a whole batch would pass through memory at every operation; those of one stream and
+    head stay in the processor's cache (three to four times faster at 5,000 keys on one core).
+
+    Parameters
+    ----------
+    query, keys, values, bias : Tensor
+        As in `attend`; the second result is summed over heads and queries.
+    """
+    batch, heads, length, _ = query.shape
+    bias = bias.to(query.dtype).expand(batch, heads, length, -1)
+    out, mass = torch.empty_like(query), query.new_zeros(batch, keys.shape[2], dtype=torch.float32)
+    for stream in range(batch):
+        for head in range(heads):
+            logits = torch.addmm(bias[stream, head], query[stream, head], keys[stream, head].T)
+            probabilities = logits.softmax(dim=-1)
+            mass[stream] += probabilities.sum(dim=0, dtype=torch.float32)
+            out[stream, head] = probabilities @ values[stream, head]
+    return out, mass
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -43,3 +64,13 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def merge_heads(x: Tensor) -> Tensor:
     """[B, H, T, d] -> [B, T, H * d]."""
     return x.transpose(1, 2).flatten(2)
+
+
+def normalised_heads(x: Tensor, heads: int) -> Tensor:
+    """As `split_heads`, with each head's vector at mean 0 and variance 1.
+
+    Products of queries and keys made so are bounded by d (QK-norm, 2010.04245; in the form that has a fused
+    kernel, 2302.05442): how well a match stands out does not depend on how large the states are.
+    """
+    x = x.unflatten(-1, (heads, -1))
+    return F.layer_norm(x, x.shape[-1:]).transpose(1, 2)

@@ -1,88 +1,188 @@
-"""WriteableMemory: salient tokens of finished chunks, read by later chunks."""
+"""WriteableMemory: salient tokens of finished chunks, read together with the chunk that is still open."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synapnet_edge.models.attend import attend, attention_probabilities, merge_heads, split_heads
+from synapnet_edge.models.attend import (
+    attend,
+    attend_observed,
+    merge_heads,
+    normalised_heads,
+    split_heads,
+)
 from synapnet_edge.models.state import EntryStore, MemoryView
 
 
-class WriteableMemory(nn.Module):
-    """Read: attention over stored entries and one learned "nothing here" slot. Write: the salient tokens.
+class Pending(NamedTuple):
+    """Tokens of a chunk that are not written yet.
 
-    Read logits are scaled by `s_h log(1 + n)` (SSMax, 2501.19399; n = tokens the visible entries stand
-    for, s learned per head), so that a match keeps its share of the softmax while the memory grows. The
-    null slot has a zero value and a learned logit, so a query that matches nothing reads (almost) nothing.
-    Entries carry no position. Their keys and values are projected once, when they are written.
+    Attributes
+    ----------
+    keys, values : Tensor [B, H, p, d]
+    log_salience : Tensor [B, p] float32
+    """
+
+    keys: Tensor
+    values: Tensor
+    log_salience: Tensor
+
+
+class WriteableMemory(nn.Module):
+    """Read: one softmax over stored entries, the open chunk and a null slot. Write: the salient tokens.
+
+    The tokens of the open chunk take part in the read as entries that are not written yet. So a fact is
+    found in the same way before and after it is written, its share of the softmax does not jump at a chunk's
+    edge (averages and counts over the whole past stay averages), and reading is trained from the first short
+    sequence on.
+
+    Queries and keys are normalised, and read logits are scaled by `c_h + s_h log(1 + n)` (SSMax, 2501.19399,
+    with a constant; n = entries and open tokens visible to the query), so that a match can keep its share
+    while the memory grows. The logit of the null slot is the learned share `null_level` of a perfect
+    match's, at any scale, and its value is zero. Well below 1 a query that matches nothing reads nothing;
+    at about 1 the read grows with the number of matches as m / (m + 1), whatever n is. Entries carry no
+    position.
 
     Parameters
     ----------
     dim, inner, heads : int
         Output width, width of the bound states, heads (heads divides dim).
+    ssmax : bool
+        Whether the scale grows with log(1 + n); without it the scale is the constant alone.
     """
 
-    def __init__(self, dim: int, inner: int, heads: int) -> None:
+    def __init__(self, dim: int, inner: int, heads: int, ssmax: bool = True) -> None:
         super().__init__()
         self.heads = heads
         self.q_proj = nn.Linear(inner, dim, bias=False)
         self.k_proj = nn.Linear(inner, dim, bias=False)
         self.v_proj = nn.Linear(inner, dim, bias=False)
         self.o_proj = nn.Linear(dim, dim, bias=False)
-        self.ssmax = nn.Parameter(torch.full((heads,), 0.3))
-        self.null_logit = nn.Parameter(torch.zeros(heads))
+        self.sharpness = nn.Parameter(torch.ones(heads))
+        self.ssmax = nn.Parameter(torch.full((heads,), 0.1)) if ssmax else None
+        self.null_level = nn.Parameter(torch.full((heads,), 0.5))
 
-    def read(self, bound: Tensor, store: EntryStore, layer: int) -> Tensor:
-        """Read for bound [B, T, inner]; returns [B, T, dim] (zeros while the memory is empty)."""
-        view = store.read(layer)
-        if view is None:
-            return bound.new_zeros(*bound.shape[:2], self.o_proj.out_features)
-        query = split_heads(self.q_proj(bound), self.heads)
-        sharpness = self.ssmax[None, :] * torch.log1p(view.count)[:, None]  # [B, H]
-        query = query * sharpness[:, :, None, None].to(query.dtype)
-        keys, values, bias = self._with_null(view, query.dtype)
-        if store.wants_mass:
-            probabilities = attention_probabilities(query, keys, bias)
-            store.observe_read(layer, probabilities[..., :-1].sum(dim=(1, 2), dtype=torch.float32))
-            read = probabilities @ values
-        else:
-            read = attend(query, keys, values, bias)
-        return self.o_proj(merge_heads(read))
+    def project(self, bound: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, T, d] of bound states [B, T, inner]."""
+        return normalised_heads(self.k_proj(bound), self.heads), split_heads(self.v_proj(bound), self.heads)
 
-    def select(self, log_salience: Tensor, slots: int) -> Tensor:
-        """Indices [B, K] of the most salient tokens, in order of position."""
-        slots = min(slots, log_salience.shape[1])
-        return log_salience.topk(slots, dim=1).indices.sort(dim=1).values
-
-    def write(
+    def read(
         self,
         bound: Tensor,
-        log_salience: Tensor,
-        slots: int,
-        first_position: int,
+        pending: Pending,
         store: EntryStore,
         layer: int,
+        written: Pending | None = None,
+        chunks: int = 1,
+    ) -> Tensor:
+        """Read for bound [B, T, inner], the last T of the `pending` tokens; returns [B, T, dim].
+
+        With `chunks` = G > 1 the T = G C tokens are G whole chunks: each sees its own tokens, the stored
+        entries and, of `written` [B, H, G K, d], what the chunks before it wrote.
+        """
+        view = store.read(layer)
+        if chunks > 1:
+            view = _view_per_chunk(view, written, chunks)
+            bound = bound.unflatten(1, (chunks, -1)).flatten(0, 1)
+            pending = Pending(*(stack_chunks(part, chunks) for part in pending))
+        query, keys, values, bias = self._joint(bound, pending, view)
+        if store.wants_mass and view is not None:
+            read, mass = attend_observed(query, keys, values, bias)
+            store.observe_read(layer, mass[:, : view.bias.shape[1]])
+        else:
+            read = attend(query, keys, values, bias)
+        read = self.o_proj(merge_heads(read))
+        return read.unflatten(0, (-1, chunks)).flatten(1, 2) if chunks > 1 else read
+
+    def select(
+        self,
+        pending: Pending,
+        slots: int,
+        chunks: int = 1,
         quantizer: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        """Store the `slots` most salient of a finished chunk's bound states [B, C, inner]."""
-        index = self.select(log_salience.detach(), slots)
-        chosen = torch.gather(bound, 1, index[:, :, None].expand(-1, -1, bound.shape[-1]))
-        keys, values = (
-            split_heads(self.k_proj(chosen), self.heads),
-            split_heads(self.v_proj(chosen), self.heads),
-        )
+    ) -> tuple[Pending, Tensor]:
+        """Entries of the `slots` most salient tokens of each chunk, and their indices [B, chunks * slots]."""
+        scores = pending.log_salience.detach().unflatten(1, (chunks, -1))
+        length = scores.shape[2]
+        index = scores.topk(min(slots, length), dim=2).indices.sort(dim=2).values
+        index = (index + length * torch.arange(chunks, device=index.device)[:, None]).flatten(1)
+        where = index[:, None, :, None].expand(-1, self.heads, -1, pending.keys.shape[3])
+        keys, values = pending.keys.gather(2, where), pending.values.gather(2, where)
         if quantizer is not None:
             keys, values = quantizer(keys), quantizer(values)
-        store.write(layer, keys, values, torch.gather(log_salience, 1, index), first_position + index)
+        return Pending(keys, values, pending.log_salience.gather(1, index)), index
 
-    def _with_null(self, view: MemoryView, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Append the null slot: keys and values [B, H, N + 1, d], bias [B, H, 1, N + 1]."""
-        keys, values = F.pad(view.keys.to(dtype), (0, 0, 0, 1)), F.pad(view.values.to(dtype), (0, 0, 0, 1))
-        batch = keys.shape[0]
-        entry_bias = view.bias.to(dtype)[:, None, :].expand(-1, self.heads, -1)
-        null_bias = self.null_logit.to(dtype)[None, :, None].expand(batch, -1, -1)
-        return keys, values, torch.cat([entry_bias, null_bias], dim=2).unsqueeze(2)
+    def _joint(
+        self, bound: Tensor, pending: Pending, view: MemoryView | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Scaled queries [B, H, T, d]; keys and values [B, H, N + p + 1, d]; bias [B, 1, T, N + p + 1]."""
+        batch, length = bound.shape[:2]
+        open_tokens = pending.log_salience.shape[1]
+        at = torch.arange(open_tokens - length, open_tokens, device=bound.device)
+        future = torch.arange(open_tokens, device=bound.device) > at[:, None]
+        bias = pending.log_salience[:, None, :].masked_fill(future, -math.inf)
+        keys, values, seen = [pending.keys], [pending.values], (at + 1).to(torch.float32)[None]
+        if view is not None:
+            keys.insert(0, view.keys.to(pending.keys.dtype))
+            values.insert(0, view.values.to(pending.values.dtype))
+            bias = torch.cat([view.bias.to(bias.dtype)[:, None, :].expand(-1, length, -1), bias], dim=2)
+            seen = seen + view.count[:, None]
+        keys.append(self._null_key(batch, pending.keys.dtype))
+        values.append(torch.zeros_like(keys[-1]))
+        query = normalised_heads(self.q_proj(bound), self.heads)
+        answers_null = _last_feature(query)
+        query = torch.addcmul(answers_null, query, 1 - answers_null)
+        query = query * self._scale(seen)[..., None].to(query.dtype)
+        return query, torch.cat(keys, 2), torch.cat(values, 2), F.pad(bias, (0, 1)).unsqueeze(1)
+
+    def _null_key(self, batch: int, dtype: torch.dtype) -> Tensor:
+        """Key [B, H, 1, d] of the null slot: it answers to a query's last feature, which is always 1."""
+        width = self.o_proj.in_features // self.heads
+        key = self.null_level[:, None] * width * _last_feature(self.null_level.new_empty(width))
+        return key.to(dtype)[None, :, None].expand(batch, -1, -1, -1)
+
+    def _scale(self, seen: Tensor) -> Tensor:
+        """Factor of the queries for `seen` [B, T] visible tokens, [B, H, T]."""
+        scale = self.sharpness[None, :, None]
+        if self.ssmax is not None:
+            scale = scale + self.ssmax[None, :, None] * torch.log1p(seen)[:, None, :]
+        return scale / math.sqrt(self.o_proj.in_features // self.heads)
+
+
+def _last_feature(like: Tensor) -> Tensor:
+    """The unit vector [d] of the last feature, in the dtype of `like` [..., d]."""
+    width = like.shape[-1]
+    return (torch.arange(width, device=like.device) == width - 1).to(like.dtype)
+
+
+def stack_chunks(x: Tensor, chunks: int) -> Tensor:
+    """[B, H, G C, d] -> [B G, H, C, d]; [B, G C] -> [B G, C]."""
+    if x.dim() == 2:
+        return x.unflatten(1, (chunks, -1)).flatten(0, 1)
+    return x.unflatten(2, (chunks, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def _view_per_chunk(view: MemoryView | None, written: Pending, chunks: int) -> MemoryView:
+    """What each of G chunks sees of the store and of the others' entries, as a batch of B G views."""
+    keys, values, bias = written
+    each = bias.shape[1] // chunks
+    chunk = torch.arange(chunks, device=bias.device)
+    later = chunk.repeat_interleave(each) >= chunk[:, None]  # [G, G K]
+    bias = bias[:, None, :].masked_fill(later, -math.inf)
+    count = (chunk * each).to(torch.float32)[None].expand(bias.shape[0], -1)
+    if view is not None:
+        keys = torch.cat([view.keys.to(keys.dtype), keys], dim=2)
+        values = torch.cat([view.values.to(values.dtype), values], dim=2)
+        bias = torch.cat([view.bias.to(bias.dtype)[:, None, :].expand(-1, chunks, -1), bias], dim=2)
+        count = count + view.count[:, None]
+
+    def repeat(x: Tensor) -> Tensor:
+        return x[:, None].expand(-1, chunks, -1, -1, -1).flatten(0, 1)
+
+    return MemoryView(repeat(keys), repeat(values), bias.flatten(0, 1), count.flatten())

@@ -35,3 +35,29 @@ class ScaleBridge(nn.Module):
             weight = gates[..., index : index + 1] * self.gain[index].to(gates.dtype)
             mixed = torch.addcmul(mixed, output, weight.to(output.dtype))
         return mixed
+
+
+class PlainSum(nn.Module):
+    """The bridge's ablation: the pathways are added as they are."""
+
+    def forward(self, u: Tensor, outputs: list[Tensor]) -> Tensor:
+        """Sum of `outputs` (each [B, T, D])."""
+        return sum(outputs[1:], start=outputs[0])
+
+
+@torch.no_grad()
+def neutralise_bridges(model: nn.Module) -> None:
+    """Set every ScaleBridge of `model`, in place, to the plain sum it started as.
+
+    Raises
+    ------
+    ValueError
+        If the model has no ScaleBridge.
+    """
+    bridges = [module for module in model.modules() if isinstance(module, ScaleBridge)]
+    if not bridges:
+        raise ValueError("neutralise_bridges: found no ScaleBridge in the model, expected at least one")
+    for bridge in bridges:
+        bridge.gain.fill_(1.0)
+        bridge.bias.zero_()
+        bridge.gate.zero_()

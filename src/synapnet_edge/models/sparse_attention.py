@@ -8,15 +8,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synapnet_edge.models.attend import attend, merge_heads, split_heads
+from synapnet_edge.models.attend import attend, merge_heads, normalised_heads, split_heads
+
+
+class Salience(nn.Module):
+    """How much a token matters to later ones: `logsigmoid(w · b + c)`, one number per token and layer.
+
+    The attention and the memory add it to their logits and choose by it what stays visible and what is
+    written.
+    """
+
+    def __init__(self, inner: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(inner, 1)
+
+    def forward(self, bound: Tensor) -> Tensor:
+        """Log-salience <= 0 of bound [B, T, inner], [B, T] float32."""
+        return F.logsigmoid(self.score(bound).squeeze(-1).float())
 
 
 class SparseEventAttention(nn.Module):
     """Causal multi-head attention inside one chunk over a window and top-K salient keys.
 
-    A linear score per token gives its log-salience, `logsigmoid(score)`. It is added to the logits of its
-    key in every head (so it is trained by the ordinary loss) and decides which keys outside the window
-    stay visible (a query-independent selection; compare DSA, which scores per query). Selection works on
+    The log-salience of a token (`Salience`) is added to the logits of its key in every head (so it is trained
+    by the ordinary loss) and decides which keys outside the window stay visible (a query-independent
+    selection; compare DSA, which scores per query). Selection works on
     blocks of `window / 2` tokens: all queries of a block see the keys of their own and the previous block
     (causally), and the `top_k` most salient keys before that. Since the candidates of a block lie wholly
     before it, no future token can take part in the ranking.
@@ -36,39 +52,31 @@ class SparseEventAttention(nn.Module):
         self.k_proj = nn.Linear(inner, dim, bias=False)
         self.v_proj = nn.Linear(inner, dim, bias=False)
         self.o_proj = nn.Linear(dim, dim, bias=False)
-        self.salience = nn.Linear(inner, 1)
+        self.sharpness = nn.Parameter(torch.ones(heads))
 
-    def forward(
-        self, bound: Tensor, keys: Tensor | None, values: Tensor | None, log_salience: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Attend from bound [B, T, inner] to itself and to the open chunk's p earlier tokens.
+    def project(self, bound: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, T, d] of bound [B, T, inner]."""
+        return normalised_heads(self.k_proj(bound), self.heads), split_heads(self.v_proj(bound), self.heads)
+
+    def forward(self, bound: Tensor, keys: Tensor, values: Tensor, log_salience: Tensor) -> Tensor:
+        """Attend from bound [B, T, inner] to the open chunk, of which it is the last T tokens.
 
         Parameters
         ----------
         bound : Tensor
-        keys, values, log_salience : Tensor or None
-            [B, H, p, d], [B, H, p, d] and [B, p] of the open chunk.
+        keys, values, log_salience : Tensor
+            [B, H, p, d], [B, H, p, d] and [B, p] of the open chunk, these tokens included.
 
         Returns
         -------
-        out : Tensor [B, T, dim]
-        keys, values, log_salience : Tensor
-            Of the open chunk including this piece (p + T tokens).
+        Tensor [B, T, dim]
         """
-        past = 0 if keys is None else keys.shape[2]
-        new_salience = F.logsigmoid(self.salience(bound).squeeze(-1).float())
-        new_keys = split_heads(self.k_proj(bound), self.heads)
-        new_values = split_heads(self.v_proj(bound), self.heads)
-        keys = new_keys if keys is None else torch.cat([keys, new_keys], dim=2)
-        values = new_values if values is None else torch.cat([values, new_values], dim=2)
-        log_salience = (
-            new_salience if log_salience is None else torch.cat([log_salience, new_salience], dim=1)
-        )
-        visible = self._visible(log_salience.detach(), past)
+        visible = self._visible(log_salience.detach(), keys.shape[2] - bound.shape[1])
         bias = log_salience[:, None, None, :].masked_fill(~visible, -math.inf)
-        query = split_heads(self.q_proj(bound), self.heads)
-        out = attend(query, keys, values, bias)
-        return self.o_proj(merge_heads(out)), keys, values, log_salience
+        query = normalised_heads(self.q_proj(bound), self.heads)
+        scale = self.sharpness / math.sqrt(query.shape[-1])
+        query = query * scale[:, None, None].to(query.dtype)
+        return self.o_proj(merge_heads(attend(query, keys, values, bias)))
 
     def _visible(self, log_salience: Tensor, past: int) -> Tensor:
         """Keys that the tokens from `past` on may see, [1 or B, 1, T, p + T] bool."""

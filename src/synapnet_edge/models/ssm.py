@@ -47,22 +47,29 @@ class SimpleSSM(nn.Module):
     ----------
     dim, inner, conv_width : int
         Model width, state width and convolution taps.
+    pathway : bool
+        Whether the module has an output of its own; without one it only binds for attention and memory.
     """
 
-    def __init__(self, dim: int, inner: int, conv_width: int) -> None:
+    def __init__(self, dim: int, inner: int, conv_width: int, pathway: bool = True) -> None:
         super().__init__()
         self.in_proj = nn.Linear(dim, inner, bias=False)
-        self.gate_proj = nn.Linear(dim, inner, bias=False)
         self.conv = CausalConv(inner, conv_width)
-        self.out_proj = nn.Linear(inner, dim, bias=False)
+        if pathway:
+            self.gate_proj = nn.Linear(dim, inner, bias=False)
+            self.out_proj = nn.Linear(inner, dim, bias=False)
 
     def initial_state(self, batch: int, device: torch.device) -> Tensor:
         """Return a zero convolution tail, [B, conv_width - 1, inner]."""
         channels, width = self.conv.weight.shape
         return torch.zeros(batch, width - 1, channels, device=device)
 
-    def forward(self, u: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Process u [B, T, dim]; returns out [B, T, dim], bound [B, T, inner] and the new tail."""
-        convolved, tail = self.conv(self.in_proj(u), tail)
-        bound = F.silu(convolved)
-        return self.out_proj(bound * F.silu(self.gate_proj(u))), bound, tail
+    def bind(self, u: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For u [B, T, dim]: bound states and the convolution's inputs [B, T, inner], and its new tail."""
+        inputs = self.in_proj(u)
+        convolved, tail = self.conv(inputs, tail)
+        return F.silu(convolved), inputs, tail
+
+    def forward(self, u: Tensor, bound: Tensor) -> Tensor:
+        """Output [B, T, dim] of the pathway for u and its bound states."""
+        return self.out_proj(bound * F.silu(self.gate_proj(u)))

@@ -38,6 +38,9 @@ class EntryStore(ABC):
 
     #: Whether `observe_read` needs attention mass; collecting it costs a second softmax layout.
     wants_mass: bool = False
+    #: Whether several chunks may be written by one `write`. Not if what a chunk reads depends on what the
+    #: chunk before it made the store forget.
+    takes_many_chunks: bool = False
 
     @abstractmethod
     def read(self, layer: int) -> MemoryView | None:
@@ -77,6 +80,7 @@ class UnboundedStore(EntryStore):
 
     def __init__(self, record_mass: bool = False) -> None:
         self.wants_mass = record_mass
+        self.takes_many_chunks = not record_mass  # read mass is kept per chunk
         self.positions: dict[int, Tensor] = {}
         self.mass_by_chunk: dict[int, list[Tensor]] = {}
         self._entries: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
@@ -131,21 +135,22 @@ class LayerState:
         [B, conv_width - 1, inner], the last inputs of the causal convolution.
     keys, values : Tensor
         [B, H, p, d], the attention's keys and values of the open chunk.
+    memory_keys, memory_values : Tensor
+        [B, H, p, d], the open chunk's keys and values as the memory reads and, in part, writes them.
     log_salience : Tensor
         [B, p] of the open chunk.
-    bound : Tensor
-        [B, p, inner], post-convolution states of the open chunk: what the memory is written from.
     """
 
     conv_tail: Tensor
     keys: Tensor | None = None
     values: Tensor | None = None
+    memory_keys: Tensor | None = None
+    memory_values: Tensor | None = None
     log_salience: Tensor | None = None
-    bound: Tensor | None = None
 
     def clear_chunk(self) -> None:
         """Forget the open chunk (it has been written to the memory)."""
-        self.keys = self.values = self.log_salience = self.bound = None
+        self.keys = self.values = self.memory_keys = self.memory_values = self.log_salience = None
 
 
 @dataclass

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.models.episodic_memory import WriteableMemory
-from synapnet_edge.models.scale_bridge import ScaleBridge
-from synapnet_edge.models.sparse_attention import SparseEventAttention
+from synapnet_edge.models.episodic_memory import Pending, WriteableMemory, stack_chunks
+from synapnet_edge.models.scale_bridge import PlainSum, ScaleBridge
+from synapnet_edge.models.sparse_attention import Salience, SparseEventAttention
 from synapnet_edge.models.ssm import SimpleSSM
 from synapnet_edge.models.state import EntryStore, LayerState
 
 
+class Write(NamedTuple):
+    """How chunks are written to the memory.
+
+    Attributes
+    ----------
+    slots : int
+        Entries per chunk.
+    first_position : int
+        Position of the (first) chunk's first token.
+    quantizer : callable or None
+        Applied to keys and values of entries.
+    """
+
+    slots: int
+    first_position: int
+    quantizer: Callable[[Tensor], Tensor] | None
+
+
 class FeedForward(nn.Module):
-    """`down(gelu(up(x)))`: on a CPU the cheapest activation per parameter of those tried."""
+    """`down(silu(up(x)))`: on a CPU the cheapest activation per parameter of those tried."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -25,7 +44,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(hidden, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x)))
+        return self.down(F.silu(self.up(x)))
 
 
 class SynapBlock(nn.Module):
@@ -33,35 +52,80 @@ class SynapBlock(nn.Module):
 
     def __init__(self, cfg: SynapNetEdgeConfig) -> None:
         super().__init__()
+        self.cfg = cfg
         self.norm = nn.LayerNorm(cfg.dim, bias=False)
-        self.ssm = SimpleSSM(cfg.dim, cfg.inner, cfg.conv_width)
-        self.attention = SparseEventAttention(cfg.dim, cfg.inner, cfg.heads, cfg.window, cfg.top_k)
-        self.memory = WriteableMemory(cfg.dim, cfg.inner, cfg.heads)
-        self.bridge = ScaleBridge(cfg.dim)
+        self.ssm = SimpleSSM(cfg.dim, cfg.inner, cfg.conv_width, cfg.use_ssm)
+        sizes = (cfg.dim, cfg.inner, cfg.heads)
+        self.salience = Salience(cfg.inner)
+        self.attention = SparseEventAttention(*sizes, cfg.window, cfg.top_k) if cfg.use_attention else None
+        self.memory = WriteableMemory(*sizes, cfg.use_ssmax) if cfg.use_memory else None
+        pathways = cfg.use_ssm + cfg.use_attention + cfg.use_memory
+        self.bridge = ScaleBridge(cfg.dim, pathways) if cfg.use_bridge else PlainSum()
         self.ff_norm = nn.LayerNorm(cfg.dim, bias=False)
         self.ff = FeedForward(cfg.dim, cfg.ff_hidden)
 
-    def forward(self, x: Tensor, state: LayerState, store: EntryStore, layer: int) -> Tensor:
-        """Process one piece x [B, T, D] that stays inside a chunk; updates `state` in place."""
+    def initial_state(self, batch: int, device: torch.device) -> LayerState:
+        """State of `batch` streams that have seen nothing."""
+        return LayerState(self.ssm.initial_state(batch, device))
+
+    def forward(
+        self, x: Tensor, state: LayerState, store: EntryStore, layer: int, write: Write, chunks: int = 1
+    ) -> Tensor:
+        """Process x [B, T, D]: a piece inside one chunk, or `chunks` > 1 whole chunks at once.
+
+        Updates `state` in place. Several chunks are written to the memory here; a single one is written by
+        `write` when it is full.
+        """
         u = self.norm(x)
-        ssm, bound, state.conv_tail = self.ssm(u, state.conv_tail)
-        attention, state.keys, state.values, state.log_salience = self.attention(
-            bound, state.keys, state.values, state.log_salience
-        )
-        memory = self.memory.read(bound, store, layer)
-        state.bound = bound if state.bound is None else torch.cat([state.bound, bound], dim=1)
-        x = x + self.bridge(u, [ssm, attention, memory])
+        bound, inputs, state.conv_tail = self.ssm.bind(u, state.conv_tail)
+        outputs = []
+        if self.cfg.use_ssm:
+            outputs.append(self.ssm(u, bound))
+        looked_up = bound if self.cfg.use_preconv else F.silu(inputs)
+        salience = self.salience(looked_up)
+        state.log_salience = _append(state.log_salience, salience, 1)
+        if self.attention is not None:
+            outputs.append(self._attend(looked_up, state, chunks))
+        if self.memory is not None:
+            outputs.append(self._remember(looked_up, state, store, layer, write, chunks))
+        if chunks > 1:
+            state.clear_chunk()
+        x = x + self.bridge(u, outputs)
         return x + self.ff(self.ff_norm(x))
 
-    def write(
-        self,
-        state: LayerState,
-        store: EntryStore,
-        layer: int,
-        slots: int,
-        first_position: int,
-        quantizer: Callable[[Tensor], Tensor] | None,
-    ) -> None:
+    def write(self, state: LayerState, store: EntryStore, layer: int, write: Write) -> None:
         """Write the finished chunk's salient tokens to the memory and forget the chunk."""
-        self.memory.write(state.bound, state.log_salience, slots, first_position, store, layer, quantizer)
+        if self.memory is not None:
+            pending = Pending(state.memory_keys, state.memory_values, state.log_salience)
+            entries, index = self.memory.select(pending, write.slots, 1, write.quantizer)
+            store.write(layer, *entries, write.first_position + index)
         state.clear_chunk()
+
+    def _attend(self, bound: Tensor, state: LayerState, chunks: int) -> Tensor:
+        keys, values = self.attention.project(bound)
+        if chunks == 1:
+            state.keys, state.values = _append(state.keys, keys, 2), _append(state.values, values, 2)
+            return self.attention(bound, state.keys, state.values, state.log_salience)
+        out = self.attention(
+            bound.unflatten(1, (chunks, -1)).flatten(0, 1),
+            *(stack_chunks(part, chunks) for part in (keys, values, state.log_salience)),
+        )
+        return out.unflatten(0, (-1, chunks)).flatten(1, 2)
+
+    def _remember(
+        self, bound: Tensor, state: LayerState, store: EntryStore, layer: int, write: Write, chunks: int
+    ) -> Tensor:
+        keys, values = self.memory.project(bound)
+        state.memory_keys = _append(state.memory_keys, keys, 2)
+        state.memory_values = _append(state.memory_values, values, 2)
+        pending = Pending(state.memory_keys, state.memory_values, state.log_salience)
+        if chunks == 1:
+            return self.memory.read(bound, pending, store, layer)
+        entries, index = self.memory.select(pending, write.slots, chunks, write.quantizer)
+        read = self.memory.read(bound, pending, store, layer, entries, chunks)
+        store.write(layer, *entries, write.first_position + index)
+        return read
+
+
+def _append(old: Tensor | None, new: Tensor, dim: int) -> Tensor:
+    return new if old is None else torch.cat([old, new], dim=dim)

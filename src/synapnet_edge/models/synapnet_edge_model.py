@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.models.state import EntryStore, LayerState, ModelState, UnboundedStore
-from synapnet_edge.models.synapblock import SynapBlock
+from synapnet_edge.models.initialise import initialise
+from synapnet_edge.models.state import EntryStore, ModelState, UnboundedStore
+from synapnet_edge.models.synapblock import SynapBlock, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+GROUP_TOKENS = 2048  # tokens of a batch from which on matrix products no longer gain from more rows
+GROUP_UNTIL = 4096  # tokens seen after which the stored entries are too many to be repeated per chunk
 
 
 class Embedding(nn.Module):
@@ -27,10 +32,10 @@ class Embedding(nn.Module):
         nn.init.normal_(self.token.weight, std=1.0)
         nn.init.normal_(self.position.weight, std=0.02)
 
-    def forward(self, ids: Tensor, chunk_fill: int) -> Tensor:
-        """Embed ids [B, T] that start `chunk_fill` tokens into the chunk; returns [B, T, D]."""
-        positions = torch.arange(chunk_fill, chunk_fill + ids.shape[1], device=ids.device)
-        return self.token(ids) + self.position(positions)
+    def forward(self, ids: Tensor, chunk_fill: int, chunks: int = 1) -> Tensor:
+        """Embed ids [B, T]: a piece from `chunk_fill` on, or `chunks` whole chunks; returns [B, T, D]."""
+        positions = torch.arange(chunk_fill, chunk_fill + ids.shape[1] // chunks, device=ids.device)
+        return self.token(ids) + self.position(positions).repeat(chunks, 1)
 
 
 class SynapNetEdge(nn.Module):
@@ -58,7 +63,7 @@ class SynapNetEdge(nn.Module):
         outputs = cfg.num_classes if cfg.head == "classification" else cfg.vocab_size
         self.head = nn.Linear(cfg.dim, outputs, bias=False)
         self.entry_quantizer: Callable[[Tensor], Tensor] | None = None
-        self._initialise()
+        initialise(self, cfg.depth)
 
     def forward(
         self,
@@ -117,7 +122,7 @@ class SynapNetEdge(nn.Module):
             )
         share = self.cfg.episodic_slots / self.cfg.chunk_len if write_share is None else write_share
         device = self.embed.token.weight.device
-        layers = [LayerState(block.ssm.initial_state(batch_size, device)) for block in self.blocks]
+        layers = [block.initial_state(batch_size, device) for block in self.blocks]
         slots = max(1, math.ceil(share * chunk_len))
         return ModelState(layers, UnboundedStore() if store is None else store, chunk_len, slots)
 
@@ -135,8 +140,9 @@ class SynapNetEdge(nn.Module):
             raise ValueError(f"ids must be [batch, tokens >= 1], got shape {tuple(ids.shape)}")
         pieces, start = [], 0
         while start < ids.shape[1]:
-            stop = min(ids.shape[1], start + state.chunk_len - state.chunk_fill)
-            pieces.append(self._piece(ids[:, start:stop], state))
+            chunks = self._chunks_at_once(ids.shape[0], ids.shape[1] - start, state)
+            stop = min(ids.shape[1], start + chunks * state.chunk_len - state.chunk_fill)
+            pieces.append(self._piece(ids[:, start:stop], state, chunks))
             start = stop
         hidden = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
         return hidden, state
@@ -211,22 +217,30 @@ class SynapNetEdge(nn.Module):
             counts[component_of(name)] += parameter.numel()
         return counts
 
-    def _piece(self, ids: Tensor, state: ModelState) -> Tensor:
-        x = self.embed(ids, state.chunk_fill)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, state.layers[layer], state.store, layer)
-        state.tokens += ids.shape[1]
-        state.chunk_fill += ids.shape[1]
-        if state.chunk_fill == state.chunk_len:
-            self._close_chunk(state)
-        return self.norm(x)
+    def _chunks_at_once(self, batch: int, tokens: int, state: ModelState) -> int:
+        """Number of whole chunks to process together: small pieces leave the matrix units idle.
 
-    def _close_chunk(self, state: ModelState) -> None:
-        first = state.tokens - state.chunk_len
+        Every result stays the same, because what a chunk writes depends on nothing outside of it and the
+        layers below.
+        """
+        if state.chunk_fill or not state.store.takes_many_chunks or state.tokens >= GROUP_UNTIL:
+            return 1
+        return max(1, min(tokens, GROUP_TOKENS // batch) // state.chunk_len)
+
+    def _piece(self, ids: Tensor, state: ModelState, chunks: int) -> Tensor:
+        """Process a piece of the open chunk, or several whole chunks."""
+        write = Write(state.slots, state.tokens - state.chunk_fill, self.entry_quantizer)
+        x = self.embed(ids, state.chunk_fill, chunks)
         for layer, block in enumerate(self.blocks):
-            block.write(state.layers[layer], state.store, layer, state.slots, first, self.entry_quantizer)
-        state.store.end_chunk()
-        state.chunk_fill = 0
+            x = block(x, state.layers[layer], state.store, layer, write, chunks)
+        state.tokens += ids.shape[1]
+        state.chunk_fill = (state.chunk_fill + ids.shape[1]) % state.chunk_len
+        if state.chunk_fill == 0:
+            if chunks == 1:
+                for layer, block in enumerate(self.blocks):
+                    block.write(state.layers[layer], state.store, layer, write)
+            state.store.end_chunk()
+        return self.norm(x)
 
     def _last(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         if mask is None:
@@ -256,25 +270,6 @@ class SynapNetEdge(nn.Module):
             if index + 1 < count:
                 hidden, state = self.step(token, state)
 
-    def _initialise(self) -> None:
-        """Scaled normal weights; pathway outputs start small, so that each block starts near the identity.
-
-        Queries start as copies of keys: equal tokens then attract each other before anything is trained,
-        and lookups by key form in fewer steps.
-        """
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear):
-                std = 1.0 / math.sqrt(module.in_features)
-                if name.endswith(("out_proj", "o_proj", "down")):
-                    std /= math.sqrt(2 * self.cfg.depth)
-                nn.init.normal_(module.weight, std=std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            for pathway in (block.attention, block.memory):
-                with torch.no_grad():
-                    pathway.q_proj.weight.copy_(pathway.k_proj.weight)
-
 
 def component_of(parameter_name: str) -> str:
     """Name the component a parameter belongs to ("blocks.3.ssm.decay" -> "ssm")."""
@@ -283,4 +278,4 @@ def component_of(parameter_name: str) -> str:
         return "embedding"
     if parts[0] != "blocks":
         return parts[0]
-    return {"norm": "norm", "ff_norm": "norm"}.get(parts[2], parts[2])
+    return {"ff_norm": "norm", "salience": "attention"}.get(parts[2], parts[2])

@@ -150,11 +150,14 @@ INT4 = Scheme("int", bits=4, group=64)
 INT4_CLIPPED = Scheme("int", bits=4, group=64, clip_search=True)
 
 FLOAT_RECIPE = Recipe()
-INT8_RECIPE = Recipe((Rule("*", INT8),))
+# One output a layer: nothing to save, and it decides what is written.
+KEEP_SALIENCE = Rule("blocks.*.salience.*", None, required=False)
+INT8_RECIPE = Recipe((KEEP_SALIENCE, Rule("*", INT8)))
 # Clipping queries and keys disturbs the attention pattern more than it helps: they keep their full range.
 # Embeddings have no input statistics to search on.
 INT4_RECIPE = Recipe(
     (
+        KEEP_SALIENCE,
         Rule("embed.*", INT4, required=False),
         Rule("*.[qk]_proj", INT4, required=False),
         Rule("*", INT4_CLIPPED),
