@@ -30,6 +30,8 @@ SETTINGS = {
     ],
     "chunk_lens": [8, 16],
     "write_share_anneal_steps": 5,
+    "ema": 0.9,
+    "probe": {"at": [0.5, 1.0], "tasks": ["reference/niah_single"], "length": 32, "samples": 4},
     "mixture": {
         "reference/niah_single": 1.0,
         "reference/niah_multi_key": 0.0,
@@ -73,7 +75,11 @@ def test_the_seed_decides_everything(tmp_path):
 
 def test_a_finished_run_leaves_no_checkpoint_behind(tmp_path):
     run(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history.csv",
+        "model.safetensors",
+        "probe.csv",
+    ]
 
 
 KILLED = """
@@ -110,7 +116,11 @@ def test_a_killed_and_restarted_run_equals_an_uninterrupted_one(tmp_path, number
     saved = json.loads(read_tensors_metadata(folder / "resume" / "checkpoint.safetensors"))
     assert saved["step"] == (8 if number == signal.SIGKILL else 10)
     resumed, history = run(folder)
-    assert same(resumed, whole)
+    assert same(resumed, whole), "weights, or their average, differ"
+    probes = [pd.read_csv(path / "probe.csv") for path in (folder, tmp_path / "whole")]
+    timeless = [table.drop(columns=["seconds", "core_seconds"]) for table in probes]
+    pd.testing.assert_frame_equal(*timeless, check_exact=True)
+    assert timeless[0]["step"].tolist() == [6, 12]
     assert history["step"].is_monotonic_increasing and history["step"].iloc[-1] == 12
 
 

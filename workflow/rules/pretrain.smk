@@ -3,6 +3,7 @@ rule pretrain:
     output:
         model="results/pretrain/{model}/seed{seed}/model.safetensors",
         history="results/pretrain/{model}/seed{seed}/history.csv",
+        probe="results/pretrain/{model}/seed{seed}/probe.csv",
         manifest="results/pretrain/{model}/seed{seed}/model.safetensors.manifest.json",
     log:
         "logs/pretrain/{model}/seed{seed}.log",
@@ -10,11 +11,11 @@ rule pretrain:
         "benchmarks/pretrain/{model}/seed{seed}.tsv"
     conda:
         "../../envs/model.yaml"
-    threads: 1
+    threads: config["pretrain"]["processes"]
     params:
         shape=lookup(dpath="models/{model}", within=config),
         settings={**config["pretrain"], "mixture": MIXTURE},
         device=config["device"],
-        code=mixture_code("pretrain"),
+        code=pretrain_code(),
     script:
         "../scripts/pretrain.py"

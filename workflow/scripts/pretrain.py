@@ -24,7 +24,8 @@ with job(snakemake.log[0], snakemake.threads) as started:
         Path(snakemake.output.history),
         resume / config_hash([settings, params.code]),
         params.device,
+        probe_table=Path(snakemake.output.probe),
     )
-    extra = {**facts, "model": snakemake.wildcards.model, "component_parameters": facts.pop("parameters")}
+    extra = {"model": snakemake.wildcards.model, "component_parameters": facts.pop("parameters"), **facts}
     write_manifest(output, stage="pretrain", config=settings, code=params.code, started=started, extra=extra)
     shutil.rmtree(resume, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Resumable training state: weights, AdamW's moments, the step and the history, in one atomic file."""
+"""Resumable training state: weights, their average, AdamW's moments, step and tables, in one atomic file."""
 
 from __future__ import annotations
 
@@ -6,50 +6,69 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from synapnet_edge.artifacts import ArtifactError, read_tensors, write_tensors
+from synapnet_edge.training.ema import WeightAverage
 
 FILE_NAME = "checkpoint.safetensors"
+Records = dict[str, list[dict[str, Any]]]  # table name -> rows
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, history: list[dict[str, Any]]
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    step: int,
+    records: Records,
 ) -> None:
     """Write the state after `step` finished steps to `folder`; an older one is replaced in one rename."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}/{key}"] = torch.as_tensor(value)
-    write_tensors(folder / FILE_NAME, tensors, {"step": step, "history": history})
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.tensors().items()}
+    write_tensors(folder / FILE_NAME, tensors, {"step": step, **records})
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, list[dict[str, Any]]]:
-    """Restore `model` and `optimizer` in place; return (finished steps, history), (0, []) without a file.
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
+    records: Records,
+) -> int:
+    """Restore everything in place and return the number of finished steps; 0 without a file.
 
     Raises
     ------
     ArtifactError
-        If the checkpoint belongs to another model.
+        If the checkpoint belongs to another model or other settings.
     """
     path = folder / FILE_NAME
     if not path.is_file():
-        return 0, []
+        return 0
     tensors, metadata = read_tensors(path)
-    weights = {name[len("model.") :]: value for name, value in tensors.items() if name.startswith("model.")}
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ArtifactError(
-            f"{path}: does not fit this model ({error}); delete it to start afresh"
-        ) from error
+        model.load_state_dict(_below("model.", tensors))
+        if average is not None:
+            average.load(_below("average.", tensors))
+        for name, rows in records.items():
+            rows[:] = metadata[name]
+    except (RuntimeError, KeyError) as error:
+        raise ArtifactError(f"{path}: does not fit this run ({error}); delete it to start afresh") from error
+    fused = bool(optimizer.defaults.get("fused"))
     for name, parameter in model.named_parameters():
-        prefix = f"optimizer.{name}/"
-        state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-        # AdamW keeps its step counter on the CPU and its moments beside the parameter.
+        # A fused AdamW keeps its step counter beside the parameter, any other on the CPU.
         optimizer.state[parameter] = {
-            key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
+            key: value if key == "step" and not fused else value.to(parameter.device)
+            for key, value in _below(f"optimizer.{name}/", tensors).items()
         }
-    return int(metadata["step"]), list(metadata["history"])
+    return int(metadata["step"])
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose name starts with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

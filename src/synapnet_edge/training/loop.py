@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from synapnet_edge.artifacts import write_table, write_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
-from synapnet_edge.tasks import Mixture
+from synapnet_edge.tasks import IGNORE, Mixture
+from synapnet_edge.training import probe
 from synapnet_edge.training.checkpoint import load_checkpoint, save_checkpoint
+from synapnet_edge.training.cost import training_cost
+from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.interrupts import DeferredInterrupt
+from synapnet_edge.training.meter import Meter
 from synapnet_edge.training.objective import (
+    apply_gradients,
     autocast,
     decay_groups,
-    read_out_loss,
+    read_out_sums,
     to_tensors,
-    update,
     use_bfloat16,
 )
+from synapnet_edge.training.parallel import Ranks, launch, run_rank
 from synapnet_edge.training.schedule import (
     PretrainConfig,
     learning_rate_at,
@@ -48,36 +54,64 @@ def pretrain(
     resume_dir: Path,
     device: str = "cpu",
     progress: bool = True,
+    probe_table: Path | None = None,
 ) -> dict[str, Any]:
-    """Train one model and write `output` (float32 safetensors) and `history` (CSV).
+    """Train one model and write `output` (float32 safetensors), `history` and the probes (CSV).
 
     A checkpoint is written to `resume_dir` every `checkpoint_every` steps and on Ctrl-C; a later call with
     the same arguments continues there and, on a CPU, ends bit for bit where an uninterrupted run ends.
-    The folder is removed when the run is complete.
+    The folder is removed when the run is complete. With `processes` > 1 in `cfg` the threads of this
+    process are divided among that many new ones, which train together.
+
+    Parameters
+    ----------
+    probe_table : Path, optional
+        `probe.csv` beside `history` by default.
 
     Returns
     -------
     dict
-        parameters by component, tokens, seconds and the number of threads: facts for the manifest.
+        Facts for the manifest: parameters by component, whether it computed in bfloat16, `training_cost`.
 
     Raises
     ------
     DivergedError
         If loss or gradient stop being finite.
+    ParallelError
+        If one of several processes fails.
     """
-    config = PretrainConfig.from_dict(cfg)
-    trainer = Trainer(model_cfg, config, seed, torch.device(device))
-    trainer.run(Path(resume_dir), progress)
-    write_tensors(output, trainer.model.state_dict(), {"config": model_cfg.to_dict(), "seed": seed})
-    write_table(history, pd.DataFrame(trainer.history))
-    shutil.rmtree(resume_dir, ignore_errors=True)
-    return {
-        "parameters": trainer.model.component_parameters(),
-        "tokens": int(trainer.history[-1]["tokens"]),
-        "training_seconds": trainer.history[-1]["seconds"],
-        "threads": torch.get_num_threads(),
-        "bfloat16": trainer.bfloat16,
+    job = {
+        "model": model_cfg.to_dict(),
+        "settings": dict(cfg),
+        "seed": seed,
+        "output": str(Path(output).absolute()),
+        "history": str(Path(history).absolute()),
+        "probe": str(Path(probe_table or Path(history).with_name("probe.csv")).absolute()),
+        "resume": str(Path(resume_dir).absolute()),
+        "device": device,
+        "progress": progress,
     }
+    processes = PretrainConfig.from_dict(cfg).processes
+    if processes == 1:
+        return _pretrain_rank(job, Ranks())
+    return launch(__name__, job, processes, max(1, torch.get_num_threads() // processes))
+
+
+def _pretrain_rank(job: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
+    """The part of one process in a run; the first one writes."""
+    model_cfg, config = SynapNetEdgeConfig.from_dict(job["model"]), PretrainConfig.from_dict(job["settings"])
+    trainer = Trainer(model_cfg, config, job["seed"], torch.device(job["device"]), ranks)
+    trainer.run(Path(job["resume"]), job["progress"])
+    last = trainer.history[-1]
+    cost = training_cost(
+        trainer.model, int(last["tokens"]), last["seconds"], ranks, trainer.device, trainer.bfloat16
+    )
+    if ranks.first:
+        write_table(job["probe"], pd.DataFrame(trainer.probes, columns=probe.COLUMNS))
+        write_table(job["history"], pd.DataFrame(trainer.history))
+        write_tensors(job["output"], trainer.weights(), {"config": job["model"], "seed": job["seed"]})
+        shutil.rmtree(job["resume"], ignore_errors=True)
+    return {"parameters": trainer.model.component_parameters(), "bfloat16": trainer.bfloat16, **cost}
 
 
 class Trainer:
@@ -89,13 +123,31 @@ class Trainer:
     config : PretrainConfig
     seed : int
     device : torch.device
+    ranks : Ranks
+        The processes that train together; as many as `config` says.
+
+    Attributes
+    ----------
+    history, probes : list of dict
+        Rows of the two tables.
+    average : WeightAverage or None
     """
 
     def __init__(
-        self, model_cfg: SynapNetEdgeConfig, config: PretrainConfig, seed: int, device: torch.device
+        self,
+        model_cfg: SynapNetEdgeConfig,
+        config: PretrainConfig,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.config, self.seed, self.device = config, seed, device
+        self.config, self.seed, self.device, self.ranks = config, seed, device, ranks or Ranks()
+        if self.ranks.size != config.processes:
+            raise ValueError(
+                f"processes: found {config.processes}, expected {self.ranks.size}, as are running"
+            )
         with torch.random.fork_rng(devices=[]):
+            # Drawn on the CPU, so that the same seed gives the same weights on every device.
             torch.manual_seed(seed)
             self.model = SynapNetEdge(model_cfg).to(device)
         self.mixture = Mixture(config.mixture)
@@ -105,7 +157,9 @@ class Trainer:
             betas=config.betas,
             fused=device.type in ("cpu", "cuda"),
         )
+        self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.bfloat16 = use_bfloat16(config.autocast, device)
+        self.probe = probe.Probe(config.probe, config.steps, device, self.bfloat16)
         self.final_share = model_cfg.episodic_slots / model_cfg.chunk_len
         self.chunk_lens = [length for length in config.chunk_lens if length <= model_cfg.chunk_len]
         if not self.chunk_lens:
@@ -113,106 +167,108 @@ class Trainer:
                 f"chunk_lens: found {list(config.chunk_lens)}, expected one <= {model_cfg.chunk_len}"
             )
         self.history: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
 
     def run(self, resume_dir: Path, progress: bool = True) -> None:
         """Train to the end of the curriculum, from the checkpoint in `resume_dir` if there is one."""
-        start, self.history = load_checkpoint(resume_dir, self.model, self.optimizer)
+        start = load_checkpoint(resume_dir, self.model, self.optimizer, self.average, self._records())
         if start:
             LOG.info(
                 "resuming seed %d at step %d of %d from %s", self.seed, start, self.config.steps, resume_dir
             )
         self.model.train()
-        meter = _Meter(self.history)
-        steps = range(start, self.config.steps)
         with (
             DeferredInterrupt() as interrupt,
             tqdm(
                 total=self.config.steps,
                 initial=start,
                 desc=f"pretrain seed {self.seed}",
-                disable=not progress,
+                disable=not (progress and self.ranks.first),
             ) as bar,
         ):
-            for step in steps:
+            meter = Meter(self.history)
+            for step in range(start, self.config.steps):
                 meter.add(self.train_step(step))
                 bar.set_postfix(meter.shown, refresh=False)
                 bar.update()
-                done = step + 1
-                checkpoint = done % self.config.checkpoint_every == 0 or interrupt.requested
-                if checkpoint or done % LOG_EVERY == 0 or done == self.config.steps:
-                    meter.flush()
-                if checkpoint:
-                    save_checkpoint(resume_dir, self.model, self.optimizer, done, self.history)
-                if interrupt.requested:
-                    raise KeyboardInterrupt(f"stopped after step {done}; the same command resumes there")
+                self._after_step(step + 1, meter, resume_dir, interrupt)
         self.model.eval()
 
     def train_step(self, step: int) -> dict[str, float]:
-        """One optimiser step; its batch and chunk length are functions of (seed, step)."""
+        """One optimiser step; its batch and chunk length are functions of (seed, step).
+
+        Every process draws the whole step's batch and computes on its own rows. Losses are divided by the
+        read-outs of the whole batch, so that the sum of the processes' gradients is its gradient.
+        """
         index, stage = stage_at(self.config, step)
         rng = step_generator(self.seed, step)
         chunk_len = int(rng.choice(self.chunk_lens))
         share = write_share_at(self.config, step, self.final_share)
-        batch = self.mixture.batch(rng, stage.batch, stage.length, stage.readouts)
-        ids, positions, targets = to_tensors(batch, self.device)
+        batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts)
+        readouts = int((batch.targets != IGNORE).sum())
+        ids, positions, targets = to_tensors(batch.take(self.ranks.part(len(batch))), self.device)
         rate = learning_rate_at(self.config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(self.device, self.bfloat16):
             logits = self.model(ids, positions, chunk_len=chunk_len, write_share=share)
-        loss, accuracy = read_out_loss(logits, targets)
-        update(self.model, self.optimizer, loss, self.config.clip_norm, step + 1)
+        loss, correct = read_out_sums(logits, targets)
+        loss = loss / readouts
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        sums = torch.stack([loss.detach(), correct / readouts])
+        sums = self.ranks.sum_gradients(list(self.model.parameters()), sums)
+        mean_loss, accuracy = sums.tolist()
+        apply_gradients(self.model, self.optimizer, mean_loss, self.config.clip_norm, step + 1)
+        if self.average is not None:
+            self.average.update(step)
         return {
             "step": step + 1,
             "stage": index,
             "length": stage.length,
-            "loss": loss.item(),
-            "accuracy": accuracy.item(),
+            "loss": mean_loss,
+            "accuracy": accuracy,
             "learning_rate": rate,
             "write_share": share,
-            "tokens": ids.numel(),
+            "tokens": batch.input_ids.size,
         }
 
+    def weights(self) -> dict[str, Tensor]:
+        """State of the final model: the averaged weights, if there are any."""
+        averages = {} if self.average is None else self.average.tensors()
+        return {**self.model.state_dict(), **averages}
 
-class _Meter:
-    """Averages single steps into history rows; time before a resume counts, the pause does not."""
+    def _after_step(self, done: int, meter: Meter, resume_dir: Path, interrupt: DeferredInterrupt) -> None:
+        """What follows `done` finished steps: probe, history row, checkpoint, stop."""
+        if done in self.probe.due:
+            self._run_probe(done, meter)
+        # All processes must agree: those that went on would wait for the others for ever.
+        stop = self.ranks.any(interrupt.requested or self.ranks.orphaned)
+        checkpoint = done % self.config.checkpoint_every == 0 or stop
+        if checkpoint or done % LOG_EVERY == 0 or done == self.config.steps:
+            meter.flush()
+        if checkpoint and self.ranks.first:
+            save_checkpoint(resume_dir, self.model, self.optimizer, self.average, done, self._records())
+        if stop:
+            self.ranks.any(False)  # leaving before the checkpoint is written would end its writer
+            raise KeyboardInterrupt(f"stopped after step {done}; the same command resumes there")
 
-    def __init__(self, history: list[dict[str, Any]]) -> None:
-        self._history = history
-        self._pending: list[dict[str, float]] = []
-        self._tokens = history[-1]["tokens"] if history else 0
-        self._seconds = history[-1]["seconds"] if history else 0.0
-        self._marked = time.perf_counter()
-        self.shown: dict[str, str] = {}
-
-    def add(self, values: dict[str, float]) -> None:
-        self._pending.append(values)
-        tokens = sum(row["tokens"] for row in self._pending)
-        rate = tokens / max(1e-9, time.perf_counter() - self._marked)
-        self.shown = {
-            "length": str(values["length"]),
-            "loss": f"{values['loss']:.3f}",
-            "accuracy": f"{values['accuracy']:.3f}",
-            "tokens/s": f"{rate:.0f}",
+    def _run_probe(self, done: int, meter: Meter) -> None:
+        seconds = meter.seconds
+        spent = {
+            "step": done,
+            "tokens": meter.tokens,
+            "seconds": seconds,
+            "core_seconds": seconds * torch.get_num_threads() * self.ranks.size,
         }
+        averaged = contextlib.nullcontext() if self.average is None else self.average.applied()
+        with meter.paused(), averaged:
+            self.probes += self.probe.run(self.model, self.ranks, spent)
 
-    def flush(self) -> None:
-        """Append the mean of the pending steps to the history."""
-        now = time.perf_counter()
-        tokens = sum(row["tokens"] for row in self._pending)
-        elapsed = now - self._marked
-        self._tokens += tokens
-        self._seconds += elapsed
-        means = {
-            key: sum(row[key] for row in self._pending) / len(self._pending) for key in ("loss", "accuracy")
-        }
-        self._history.append(
-            {
-                **self._pending[-1],
-                **means,
-                "tokens": self._tokens,
-                "tokens_per_second": tokens / elapsed,
-                "seconds": self._seconds,
-            }
-        )
-        self._pending, self._marked = [], now
+    def _records(self) -> dict[str, list[dict[str, Any]]]:
+        """The tables that a checkpoint carries."""
+        return {"history": self.history, "probe": self.probes}
+
+
+if __name__ == "__main__":
+    run_rank(_pretrain_rank)

@@ -30,6 +30,37 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class ProbePlan:
+    """When and on what the model is scored while it trains; no tasks = never.
+
+    Attributes
+    ----------
+    at : tuple of float
+        Shares of the steps, in (0, 1].
+    tasks : tuple of str
+    length, samples : int
+        Tokens of a validation row, rows per task.
+    """
+
+    at: tuple[float, ...] = ()
+    tasks: tuple[str, ...] = ()
+    length: int = 512
+    samples: int = 64
+
+    def __post_init__(self) -> None:
+        for share in self.at:
+            if not 0 < share <= 1:
+                raise ValueError(f"probe at: found {share}, expected more than 0 and at most 1")
+        for key in ("length", "samples"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"probe {key}: found {getattr(self, key)}, expected at least 1")
+
+    def due(self, steps: int) -> frozenset[int]:
+        """Numbers of finished steps after which to probe, in a run of `steps`."""
+        return frozenset(max(1, round(share * steps)) for share in self.at) if self.tasks else frozenset()
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """Settings of one pretraining run (the `pretrain` block of the configuration).
 
@@ -51,6 +82,11 @@ class PretrainConfig:
         trained before the salience has learned what to write.
     mixture : dict
         Task name to weight.
+    processes : int
+        Processes that train together; each takes `batch` of every step's `processes * batch` sequences.
+    ema : float
+        Decay of the average of the weights that becomes the final model; 0 = the last weights do.
+    probe : ProbePlan
     """
 
     learning_rate: float
@@ -65,6 +101,15 @@ class PretrainConfig:
     chunk_lens: tuple[int, ...] = (32, 64, 128)
     write_share_anneal_steps: int = 1
     final_rate: float = 0.05
+    processes: int = 1
+    ema: float = 0.0
+    probe: ProbePlan = ProbePlan()
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"processes: found {self.processes}, expected at least 1")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema: found {self.ema}, expected at least 0 and less than 1")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
@@ -74,6 +119,10 @@ class PretrainConfig:
         values["mixture"] = {name: weight for name, weight in values["mixture"].items() if weight > 0}
         values["betas"] = tuple(values.get("betas", cls.betas))
         values["chunk_lens"] = tuple(values.get("chunk_lens", cls.chunk_lens))
+        probe = values.get("probe", {})
+        values["probe"] = ProbePlan(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in probe.items()}
+        )
         return cls(**values)
 
     @property
