@@ -42,9 +42,9 @@ def entry_state(blocks: Sequence[Block], incoming: Entries, step: int) -> EntryS
     for name in ("log_salience", "count", "mass"):
         meta[name] = meta[name].float()
 
-    def values(layer: int) -> Tensor:
-        parts = [b.payload("values", layer, b.data["position"].shape[2]).float() for b in blocks]
-        return torch.cat([*parts, incoming["values"][layer].float()], dim=1).flatten(-2)
+    def values(layer: int, stream: int) -> Tensor:
+        parts = [b.payload("values", layer, stream, b.data["position"].shape[2]).float() for b in blocks]
+        return torch.cat([*parts, incoming["values"][layer, stream].float()]).flatten(-2)
 
     return EntryState(live=meta["position"] >= 0, step=step, values=values, **meta)
 

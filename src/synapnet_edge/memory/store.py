@@ -113,10 +113,7 @@ class EpisodicStore(EntryStore):
         blocks = [block for block in self.blocks if block.top]
         if not blocks:
             return None
-        keys, values = (
-            _concatenate([block.payload(part, layer) for block in blocks], 1).to(self._dtype).transpose(1, 2)
-            for part in ("keys", "values")
-        )
+        keys, values = (self._payload(part, layer).transpose(1, 2) for part in ("keys", "values"))
         meta = {
             name: _concatenate([block.data[name][layer, :, : block.top] for block in blocks], 1)
             for name in ("log_salience", "count")
@@ -266,6 +263,18 @@ class EpisodicStore(EntryStore):
         self.evicted = torch.zeros(self.n_layers, batch, dtype=torch.int64, device=device)
         self.merged = torch.zeros_like(self.evicted)
         self.policy.start(self.n_layers, batch)
+
+    def _payload(self, part: str, layer: int) -> Tensor:
+        """[B, N, H, d] of "keys" or "values" of one layer in the model's dtype."""
+        batch, heads, width = self._sizes
+        total = sum(block.top for block in self.blocks)
+        out = torch.empty(batch, total, heads, width, dtype=self._dtype, device=self.evicted.device)
+        for stream in range(batch):
+            start = 0
+            for block in self.blocks:
+                out[stream, start : start + block.top] = block.payload(part, layer, stream)
+                start += block.top
+        return out
 
     def _fold_reads(self) -> None:
         if not (self.wants_mass and self.blocks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -90,16 +91,16 @@ def merge_into_like(block: Block, leaving: Entries, valid: Tensor, threshold: fl
 
 def _most_similar(block: Block, leaving: Entries) -> tuple[Tensor, Tensor]:
     """Best mean-over-heads cosine [L, B, K] among stored entries, and its slot."""
-    similarity, target = [], []
-    for layer in range(leaving["keys"].shape[0]):  # bounds the dequantised payload to one layer
-        stored = F.normalize(block.payload("keys", layer), dim=-1).flatten(-2)
-        fallen = dequantize_int8(leaving["keys"][layer], leaving["key_scale"][layer])
-        cosine = F.normalize(fallen, dim=-1).flatten(-2) @ stored.transpose(-1, -2) / fallen.shape[-2]
-        empty = ~block.live[layer, :, : block.top]
-        best = cosine.masked_fill(empty.unsqueeze(1), -2.0).max(dim=-1)
-        similarity.append(best.values)
-        target.append(best.indices)
-    return torch.stack(similarity), torch.stack(target)
+    fallen = F.normalize(dequantize_int8(leaving["keys"], leaving["key_scale"]), dim=-1)
+    similarity = torch.empty(fallen.shape[:3], device=fallen.device)
+    target = torch.empty(fallen.shape[:3], dtype=torch.int64, device=fallen.device)
+    empty = ~block.live[:, :, : block.top]
+    for layer, stream in product(range(fallen.shape[0]), range(fallen.shape[1])):
+        stored = F.normalize(block.payload("keys", layer, stream), dim=-1).flatten(-2)
+        cosine = fallen[layer, stream].flatten(-2) @ stored.T / fallen.shape[-2]
+        best = cosine.masked_fill(empty[layer, stream], -2.0).max(dim=-1)
+        similarity[layer, stream], target[layer, stream] = best.values, best.indices
+    return similarity, target
 
 
 def _summarise(block: Block, base: Entries, members: Entries, group: Tensor) -> Entries:

@@ -190,16 +190,18 @@ class Block:
             plain[part] = dequantize_int8(entries[part], entries[scale]).to(torch.float16)
         return plain
 
-    def payload(self, part: str, layer: int, slots: int | None = None) -> Tensor:
-        """Float [B, slots, H, d] of "keys" or "values" of one layer, dequantised for this use only.
+    def payload(self, part: str, layer: int, stream: int, slots: int | None = None) -> Tensor:
+        """Float [slots, H, d] of "keys" or "values" of one layer and stream, dequantised for this use only.
 
-        `slots` is the high-water mark by default.
+        One stream at a time: its floats stay in the processor's cache, where those of a whole batch would
+        pass through memory at every operation (several times slower). `slots` is the high-water mark by
+        default.
         """
         slots = self.top if slots is None else slots
-        x = self.data[part][layer, :, :slots]
+        x = self.data[part][layer, stream, :slots]
         if self.entry_format == "fp16":
             return x
-        return dequantize_int8(x, self.data[part.removesuffix("s") + "_scale"][layer, :, :slots])
+        return dequantize_int8(x, self.data[part.removesuffix("s") + "_scale"][layer, stream, :slots])
 
     def load(self, saved: Entries) -> None:
         """Fill an empty block with saved arrays [L, B, top, ...]."""

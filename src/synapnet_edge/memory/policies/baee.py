@@ -34,18 +34,19 @@ class BAEEPolicy(Policy):
     def score(self, state: EntryState) -> Tensor:
         if self.classifier is None:
             return state.mass.double() + state.log_salience.double().exp()
-        n_layers = state.live.shape[0]
+        n_layers, batch, _ = state.live.shape
         self.classifier.to(state.live.device)
-        scores = []
-        for layer in range(n_layers):  # one layer at a time bounds the dequantised payload
+        scores = torch.empty(state.live.shape, dtype=torch.float64, device=state.live.device)
+        for layer in range(n_layers):
             features = self.classifier.features(
                 log_salience=state.log_salience[layer],
                 age=state.step - state.written[layer],
                 mass=state.mass[layer],
                 layer_fraction=layer / max(1, n_layers - 1),
             )
-            scores.append(self.classifier(state.values(layer), features))
-        return torch.stack(scores).double()
+            for stream in range(batch):  # bounds the dequantised payload, and keeps it in the cache
+                scores[layer, stream] = self.classifier(state.values(layer, stream), features[stream])
+        return scores
 
     def describe(self) -> str:
         if self.classifier is None:

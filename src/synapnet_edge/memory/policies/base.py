@@ -33,7 +33,7 @@ class EntryState:
     step : int
         Index of the chunk just finished.
     values : callable
-        layer -> [B, N, D] float32 value payload. Dequantises, so only policies that need it pay for it.
+        (layer, stream) -> [N, D] float32 value payload. Dequantises: only policies that need it pay for it.
     """
 
     live: Tensor
@@ -45,7 +45,7 @@ class EntryState:
     written: Tensor
     reads: Tensor
     step: int
-    values: Callable[[int], Tensor]
+    values: Callable[[int, int], Tensor]
 
 
 class Policy(ABC):
