@@ -21,7 +21,9 @@ include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/quantize.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/eviction.smk"
+include: "workflow/rules/stream.smk"
 include: "workflow/rules/deploy.smk"
+include: "workflow/rules/experiment.smk"
 include: "workflow/rules/figure.smk"
 include: "workflow/rules/report.smk"
 
@@ -32,3 +34,24 @@ rule all:
     input:
         figure_files(),
         "results/summary.md",
+
+
+rule ablations:
+    """What each component is worth: not part of `all`."""
+    input:
+        "results/figures/ablation.pdf",
+        "results/experiment/ablation.md",
+
+
+rule experiments_all:
+    """Every experiment of the configuration with its report: not part of `all`."""
+    input:
+        "results/figures/ablation.pdf",
+        expand("results/experiment/{experiment}.md", experiment=EXPERIMENTS),
+
+
+rule stream_all:
+    """The long stream with its figure and report: not part of `all`."""
+    input:
+        "results/figures/stream_curve.pdf",
+        "results/stream.md",

@@ -157,12 +157,67 @@ def test_missing_block_is_named(reference):
         ({"run": {"models": ["refrence"]}}, "run.models.0"),
         ({"run": {"suites": ["rulr"]}}, "run.suites.0"),
         ({"deploy": {"seed": 7}}, "deploy.seed"),
+        ({"stream": {"model": "refrence"}}, "stream.model"),
+        ({"stream": {"seeds": [7]}}, "stream.seeds.0"),
+        ({"stream": {"tokens": 65536}}, "stream.checkpoints"),
+        ({"stream": {"policy": "oracle"}}, "stream.policy"),
+        ({"stream": {"policy": "fifo"}}, "stream.classifier"),
         ({"pretrain": {"warmup_steps": 10**6}}, "pretrain.warmup_steps"),
         ({"pretrain": {"chunk_lens": [256]}}, "pretrain.chunk_lens"),
+        ({"run": {"experiments": ["ablatoin"]}}, "run.experiments.0"),
+        ({"benchmark": {"suites": {"ruler_reference": {"samples": 3}}}}, "benchmark.suites.ruler_reference"),
+        ({"benchmark": {"suites": {"new": {"tasks": ["a"]}}}}, "benchmark.suites.new"),
+        (
+            {"experiments": {"ablation": {"arms": {"odd": {"from": "ful", "after": ["neutralise_bridge"]}}}}},
+            "experiments.ablation.arms.odd.from",
+        ),
+        (
+            {"experiments": {"ablation": {"arms": {"odd": {"model": {"heads": 5}}}}}},
+            "experiments.ablation.arms.odd.model.heads",
+        ),
+        (
+            {"experiments": {"ablation": {"arms": {"odd": {"pretrain": {"chunk_lens": [128]}}}}}},
+            "experiments.ablation.arms.odd.pretrain.chunk_lens",
+        ),
     ],
 )
 def test_contradiction_between_blocks_is_refused(reference, tmp_path, overlay, key):
     assert f"key {key}: found " in problem(reference, tmp_path, overlay)
+
+
+def test_names_in_cells_and_arms_are_checked(reference, tmp_path):
+    names = {"tasks": ["reference/fa"], "variants": ["fp16"]}
+    suite = {"cells": [{"tasks": ["reference/fo"], "lengths": [64], "samples": 1}], "variants": ["fp61"]}
+    arm = {"pretrain": {"mixture": {"reference/fo": 1.0}}}
+    text = problem(
+        reference,
+        tmp_path,
+        {
+            "benchmark": {"suites": {"new": suite}},
+            "experiments": {"ablation": {"arms": {"odd": arm}}},
+        },
+        names,
+    )
+    for key in (
+        "benchmark.suites.new.cells.0.tasks.0",
+        "benchmark.suites.new.variants.0",
+        "experiments.ablation.arms.odd.pretrain.mixture.reference/fo",
+    ):
+        assert f"key {key}: found 'reference/fo'" in text or f"key {key}: found 'fp61'" in text
+
+
+def test_long_context_gives_500_rows_over_the_trained_seeds_up_to_8192(reference):
+    from synapnet_edge.cells import cells_of
+    from synapnet_edge.reporting.targets import ROWS, SEEDS, SUITE, TARGETS, VARIANT
+
+    config = load_config([reference])
+    suite = config["benchmark"]["suites"][SUITE]
+    cells = cells_of({key: value for key, value in suite.items() if key != "variants"})
+    assert suite["variants"] == [VARIANT] and len(config["seeds"]) >= SEEDS
+    for cell in cells:
+        assert cell.n * len(config["seeds"]) >= (ROWS if cell.length <= 8192 else 96), cell
+    wanted = {(task, length) for target in TARGETS for task in target.tasks for length in target.goals}
+    assert wanted == {cell[:2] for cell in cells}
 
 
 def test_all_problems_are_reported_at_once(reference, tmp_path):
@@ -183,5 +238,6 @@ def test_every_reference_key_carries_a_comment(reference):
         "samples:",
         "tasks:",
         "- {",
+        "- tasks:",
     )  # explained once for all suites, or at the list's head
     assert not [line for line in bare if not line.strip().startswith(repeated)]

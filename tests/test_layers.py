@@ -13,6 +13,8 @@ LAYERS = [
         "config",
         "registry",
         "artifacts",
+        "arms",
+        "cells",
         "threads",
         "results_tree",
         "provenance",
@@ -22,7 +24,7 @@ LAYERS = [
     },
     {"models"},
     {"memory", "quantization", "tasks"},
-    {"training", "evaluation", "baselines", "runtime"},
+    {"training", "evaluation", "experiments", "baselines", "runtime"},
     {"reporting", "plotting", "profiling"},
     {"catalogue", "__main__", "__init__"},  # the workflow's entry points and the public names
 ]

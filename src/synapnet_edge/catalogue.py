@@ -43,6 +43,7 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
             name: {
                 "module": FIGURES.get(name).module,
                 "sources": list(FIGURES.get(name).sources),
+                "suites": list(FIGURES.get(name).suites),
                 "code": list(FIGURES.get(name).code),
             }
             for name in FIGURES.names()

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from synapnet_edge.arms import arm_problems, shape_of, source_of, training_of
+from synapnet_edge.cells import cells_of, grids
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.schema_check import Key, Problem, schema_problems, unknown_name
 
@@ -64,7 +66,10 @@ def validate_config(
     """
     problems = list(schema_problems(config, _read_yaml(schema or SCHEMA)))
     if not problems:  # the relations below need values of the right kind
-        problems = [*_model_problems(config), *_relation_problems(config)]
+        problems = [*_model_problems(config), *_relation_problems(config), *_cell_problems(config)]
+        problems += _stream_problems(config)
+        if not problems:  # experiments build on the model and the training
+            problems += _experiment_problems(config)
         problems += _name_problems(config, names or {})
     if problems:
         raise ConfigError(
@@ -127,12 +132,50 @@ def _lookup(content: Any, key: Key) -> Any:
 
 def _model_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     for name, values in config["models"].items():
+        yield from _shape_problems(("models", name), values)
+
+
+def _shape_problems(key: Key, values: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        SynapNetEdgeConfig.from_dict(values)
+    except ValueError as error:
+        name, _, rest = str(error).partition(": found ")
+        found, _, expected = rest.partition(", expected ")
+        yield Problem((*key, name), found, expected)
+
+
+def _cell_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Blocks of cells that cannot be planned."""
+    for key, block in _cell_blocks(config):
         try:
-            SynapNetEdgeConfig.from_dict(values)
+            cells_of({name: value for name, value in block.items() if name != "variants"})
         except ValueError as error:
-            key, _, rest = str(error).partition(": found ")
-            found, _, expected = rest.partition(", expected ")
-            yield Problem(("models", name, key), found, expected)
+            found, _, expected = str(error).removeprefix("found ").partition(", expected ")
+            yield Problem(key, found, expected or "samples for every length")
+
+
+def _cell_blocks(config: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """(key, block) of everything that says which cells are measured."""
+    for name, suite in config["benchmark"]["suites"].items():
+        yield ("benchmark", "suites", name), suite
+    for name, experiment in config["experiments"].items():
+        yield ("experiments", name, "evaluate"), experiment["evaluate"]
+
+
+def _experiment_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Arms whose model or training cannot be built."""
+    for name, block in config["experiments"].items():
+        found = [
+            Problem(("experiments", name, "arms", arm, key), *rest) for arm, key, *rest in arm_problems(block)
+        ]
+        yield from found
+        trained = [] if found else [arm for arm in block["arms"] if source_of(block, arm) == arm]
+        for arm in trained:
+            key = ("experiments", name, "arms", arm)
+            shape, training = shape_of(config, name, arm), training_of(config, name, arm)
+            yield from _shape_problems((*key, "model"), shape)
+            yield from _training_problems((*key, "pretrain"), training)
+            yield from _chunk_problems((*key, "pretrain", "chunk_lens"), training, shape["chunk_len"], arm)
 
 
 def _relation_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -146,20 +189,53 @@ def _relation_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     for i, name in enumerate(run["suites"]):
         if name not in suites:
             yield unknown_name(("run", "suites", i), name, "suite", suites)
-    steps = sum(stage["steps"] for stage in pretrain["curriculum"])
-    if pretrain["warmup_steps"] >= steps:
-        expected = f"less than the {steps} steps of the curriculum"
-        yield Problem(("pretrain", "warmup_steps"), str(pretrain["warmup_steps"]), expected)
-    if not any(pretrain["mixture"].values()):
-        yield Problem(("pretrain", "mixture"), "only zeros", "at least one positive weight")
+    for i, name in enumerate(run["experiments"]):
+        if name not in config["experiments"]:
+            yield unknown_name(("run", "experiments", i), name, "experiment", config["experiments"])
+    yield from _training_problems(("pretrain",), pretrain)
+    if pretrain["processes"] > 1 and config["device"] != "cpu":
+        expected = f"1 with device: {config['device']}; processes share their gradients in main memory"
+        yield Problem(("pretrain", "processes"), str(pretrain["processes"]), expected)
     if config["deploy"]["seed"] not in config["seeds"]:
         expected = f"one of the trained seeds {config['seeds']}"
         yield Problem(("deploy", "seed"), str(config["deploy"]["seed"]), expected)
     for name in run["models"]:
         longest = models[name]["chunk_len"] if name in models else min(pretrain["chunk_lens"])
-        if min(pretrain["chunk_lens"]) > longest:
-            expected = f"at least one length <= chunk_len = {longest} of model {name}"
-            yield Problem(("pretrain", "chunk_lens"), str(pretrain["chunk_lens"]), expected)
+        yield from _chunk_problems(("pretrain", "chunk_lens"), pretrain, longest, f"model {name}")
+
+
+def _stream_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    stream, models = config["stream"], config["models"]
+    if stream["model"] not in models:
+        yield unknown_name(("stream", "model"), stream["model"], "model", models)
+    for i, seed in enumerate(stream.get("seeds", ())):
+        if seed not in config["seeds"]:
+            yield Problem(("stream", "seeds", i), str(seed), f"one of the trained seeds {config['seeds']}")
+    late = [point for point in stream["checkpoints"] if point >= stream["tokens"]]
+    if late:
+        yield Problem(("stream", "checkpoints"), str(late), f"less than tokens = {stream['tokens']}")
+    if stream["policy"] == "oracle":
+        yield Problem(("stream", "policy"), "oracle", "a policy that does not know the future")
+    elif stream["classifier"] and stream["policy"] != "baee":
+        yield Problem(("stream", "classifier"), "true", f"false with policy {stream['policy']}")
+    elif stream["classifier"] and stream["model"] != config["eviction"]["model"]:
+        expected = "the model of `eviction`, for which the classifier is trained"
+        yield Problem(("stream", "model"), stream["model"], expected)
+
+
+def _training_problems(key: Key, pretrain: Mapping[str, Any]) -> Iterator[Problem]:
+    steps = sum(stage["steps"] for stage in pretrain["curriculum"])
+    if pretrain["warmup_steps"] >= steps:
+        expected = f"less than the {steps} steps of the curriculum"
+        yield Problem((*key, "warmup_steps"), str(pretrain["warmup_steps"]), expected)
+    if not any(pretrain["mixture"].values()):
+        yield Problem((*key, "mixture"), "only zeros", "at least one positive weight")
+
+
+def _chunk_problems(key: Key, pretrain: Mapping[str, Any], longest: int, whose: str) -> Iterator[Problem]:
+    if min(pretrain["chunk_lens"]) > longest:
+        expected = f"at least one length <= chunk_len = {longest} of {whose}"
+        yield Problem(key, str(pretrain["chunk_lens"]), expected)
 
 
 def _name_problems(config: Mapping[str, Any], names: Mapping[str, Collection[str]]) -> Iterator[Problem]:
@@ -186,13 +262,29 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         ("figures", ("run", "figures"), config["run"]["figures"]),
         ("variants", ("quantize", "variants"), config["quantize"]["variants"]),
         ("policies", ("eviction", "policies"), eviction["policies"]),
+        ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),
         ("tiers", ("deploy", "tiers"), deploy["tiers"]),
         ("variants", ("deploy", "variants"), deploy["variants"]),
     ]
-    for suite, block in config["benchmark"]["suites"].items():
-        lists.append(("tasks", ("benchmark", "suites", suite, "tasks"), block["tasks"]))
+    for key, block in _cell_blocks(config):
+        lists.append(("variants", (*key, "variants"), block.get("variants", ())))
+        for i, grid in enumerate(grids(block)):
+            place = ("cells", i) if "cells" in block else ()
+            lists.append(("tasks", (*key, *place, "tasks"), grid.get("tasks", ())))
     for kind, key, values in lists:
         yield from ((kind, (*key, index), name) for index, name in enumerate(values))
-    yield from (("tasks", ("pretrain", "mixture", name), name) for name in config["pretrain"]["mixture"])
+    for key, block in _training_blocks(config):
+        yield from (("tasks", (*key, "mixture", name), name) for name in block.get("mixture", ()))
     yield "variants", ("eviction", "variant"), eviction["variant"]
+    yield "variants", ("stream", "variant"), config["stream"]["variant"]
+    yield "policies", ("stream", "policy"), config["stream"]["policy"]
     yield "tasks", ("eviction", "task"), eviction["task"]
+
+
+def _training_blocks(config: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """(key, block) of every block with settings of a pretraining."""
+    yield ("pretrain",), config["pretrain"]
+    for name, experiment in config["experiments"].items():
+        yield ("experiments", name, "pretrain"), experiment.get("pretrain", {})
+        for arm, its in experiment["arms"].items():
+            yield ("experiments", name, "arms", arm, "pretrain"), its.get("pretrain", {})

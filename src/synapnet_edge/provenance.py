@@ -29,6 +29,14 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
         "training.objective",
     ),
     "deploy": ("profiling",),
+    "experiment_train": ("training.loop",),
+    "experiment": ("experiments.scoring", "training.objective"),
+    "experiment_report": ("reporting.ablation",),
+    "stream": (
+        *("evaluation.stream", "quantization.checkpoint", "memory.retention"),
+        "training.objective",
+    ),
+    "stream_report": ("reporting.stream",),
     "summary": ("reporting.summary",),
 }
 

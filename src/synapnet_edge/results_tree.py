@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 # Kind of table -> path below the working directory. The names in braces are the rules' wildcards.
 TABLES: dict[str, str] = {
     "history": "results/pretrain/{model}/seed{seed}/history.csv",
+    "probe": "results/pretrain/{model}/seed{seed}/probe.csv",
     "ledger": "results/quantize/{model}/seed{seed}/{variant}.csv",
     "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
     "retention": "results/eviction/retention/seed{seed}.csv",
     "eviction": "results/eviction/grid/seed{seed}/{policy}.csv",
     "deploy": "results/deploy/{tier}/{model}/{variant}.csv",
+    "experiment": "results/experiment/{experiment}/{arm}/seed{seed}.csv",
+    "stream": "results/stream/{model}/seed{seed}/{variant}.csv",
+    "stream_trace": "results/stream/{model}/seed{seed}/{variant}.trace.csv",
 }
 
-# Job -> its manifest: what it cost, on which machine, with which settings and code.
+# Job of the default run -> its manifest: what it cost, on which machine, with which settings and code.
 MANIFESTS: dict[str, str] = {
     "pretrain": "results/pretrain/{model}/seed{seed}/model.safetensors.manifest.json",
     "calibrate": "results/calibrate/{model}/seed{seed}/stats.safetensors.manifest.json",

@@ -108,6 +108,29 @@ def test_sample_counts_may_differ_by_length_also_with_text_keys():
         run_suite(OracleModel(SINGLE), "s", _config(SINGLE.name, samples={64: 5}), **NAMES)
 
 
+def test_cells_give_each_task_its_own_lengths_and_rows():
+    cells = [
+        {"tasks": [SINGLE.name], "lengths": [64, 256], "samples": {64: 3, 256: 2}},
+        {"tasks": [MKN.name], "lengths": [128], "samples": 4},
+    ]
+    table = run_suite(OracleModel(SINGLE), "s", {"cells": cells, "test_seed": 7}, **NAMES)
+    assert list(zip(table["task"], table["length"], table["n"], strict=True)) == [
+        (SINGLE.name, 64, 3),
+        (SINGLE.name, 256, 2),
+        (MKN.name, 128, 4),
+    ]
+    grid = {"tasks": [SINGLE.name], "lengths": [64], "samples": 3, "test_seed": 7}
+    alone = run_suite(OracleModel(SINGLE, miss=2), "s", grid, **NAMES)
+    within = run_suite(OracleModel(SINGLE, miss=2), "s", {"cells": cells, "test_seed": 7}, **NAMES)
+    assert alone["score"].iloc[0] == within["score"].iloc[0]  # rows depend on the cell, not on the suite
+
+
+def test_a_long_input_is_scored_row_by_row_within_the_token_budget():
+    model = OracleModel(SINGLE)
+    evaluate_task(model, SINGLE, seed=1, n=5, length=32768)
+    assert model.batches == [(2, 32768), (2, 32768), (1, 32768)]
+
+
 def test_without_a_task_list_the_whole_suite_runs():
     config = _config(lengths=[64], samples=2)
     del config["tasks"]

@@ -34,6 +34,58 @@ def benchmark(seeds=(1, 2, 3), variants=VARIANTS, lengths=(256, 512, 1024, 2048,
     return pd.DataFrame(rows)
 
 
+def long_context(seeds=(1, 2, 3)):
+    """A suite of one variant, as the workflow hands it to its own figure only."""
+    from synapnet_edge.reporting.targets import TARGETS
+
+    rng = np.random.default_rng(3)
+    rows = []
+    goals = {(task, length) for target in TARGETS for task in target.tasks for length in target.goals}
+    for (task, length), seed in product(sorted(goals), seeds):
+        fall = 0.06 if task.endswith(("fa", "adn")) else 0.004
+        score = float(np.clip(1.0 - fall * np.log2(length / 256) - rng.uniform(0, 0.02), 0, 1))
+        rows.append(
+            dict(suite="long_context", task=task, task_version=1, model="reference", variant="fp16")
+            | dict(
+                backend="reference", seed=seed, length=length, n=168 if length <= 8192 else 32, score=score
+            )
+            | dict(ci_low=score - 0.02, ci_high=score + 0.02, chance=1 / 64, guess=0.05)
+        )
+    return pd.DataFrame(rows)
+
+
+def probe(seeds=(1, 2, 3), points=8, tasks=TASKS):
+    rng = np.random.default_rng(4)
+    rows = []
+    for seed, i, (which, (_, task)) in product(seeds, range(1, points + 1), enumerate(tasks)):
+        score = float(np.clip(1 - np.exp(-(i - which) / 2) + rng.normal(0, 0.02), 0.02, 1))
+        rows.append(
+            dict(model="reference", seed=seed, step=200 * i, tokens=400_000 * i, seconds=95.0 * i)
+            | dict(core_seconds=95.0 * i + seed, task=task, length=512, n=64, score=score)
+            | dict(ci_low=max(0, score - 0.05), ci_high=min(1, score + 0.05), chance=1 / 64)
+        )
+    return pd.DataFrame(rows)
+
+
+def experiment(seeds=(1, 2, 3), lengths=(256, 1024), tasks=TASKS):
+    rng = np.random.default_rng(5)
+    loss = dict(full=0.02, no_memory=0.7, no_attention=0.05, no_ssm=0.15, no_bridge=0.02, bridge_removed=0.3)
+    loss |= dict(no_ssmax=0.04, no_preconv=0.6, chunk_32=0.03, chunk_128=0.03)
+    rows = []
+    for (arm, lost), seed, (_, task), length in product(loss.items(), seeds, tasks, lengths):
+        score = float(np.clip(1 - lost * (1 if length > 256 else 0.4) + rng.normal(0, 0.01), 0, 1))
+        rows.append(
+            dict(experiment="ablation", arm=arm, seed=seed, parameters=900_000, train_tokens=2_000_000)
+            | dict(train_seconds=118.0, task=task, length=length, n=168, score=score, ci_low=score - 0.03)
+            | dict(ci_high=score + 0.03, chance=1 / 64, guess=0.05)
+        )
+    return pd.DataFrame(rows)
+
+
+def all_suites():
+    return pd.concat([benchmark(), long_context()], ignore_index=True)
+
+
 def history(seeds=(1, 2, 3), points=150):
     rng = np.random.default_rng(1)
     rows = []
@@ -110,12 +162,46 @@ def deploy(tiers=("cpu_multi", "cpu_single"), contexts=(512, 1024, 2048, 4096, 8
     return pd.DataFrame(rows)
 
 
+def stream_trace(seeds=(1, 2, 3), tokens=2**20, every=2**14):
+    rng = np.random.default_rng(2)
+    rows = []
+    for seed, read in product(seeds, range(every, tokens + 1, every)):
+        speed = 1500 * (1 + 1.5 * max(0.0, 1 - read / 40000)) * (1 + rng.normal(0, 0.02))
+        rows.append(
+            dict(model="reference", seed=seed, variant="fp16", tokens=read, seconds=11 * every / speed)
+            | dict(cpu_seconds=10.5 * every / 1500)
+            | dict(tokens_per_second=speed, stream_tokens_per_second=speed / 11)
+            | dict(rss_bytes=8e8 * (1 + rng.uniform(0, 0.02)) - 2e8 * (read < 40000), store_bytes=16 * 2**20)
+            | dict(budget_bytes=16 * 2**20, resident_bytes=185e6, fp16_entries=5256, int8_entries=28728)
+            | dict(summary_entries=0)
+        )
+    return pd.DataFrame(rows)
+
+
+def stream(seeds=(1, 2, 3), depths=11, tokens=2**20, checkpoints=(2**16, 2**17, 2**18, 2**19, 2**20)):
+    rows = []
+    for seed, read, depth in product(seeds, checkpoints, np.linspace(0, 1, depths)):
+        needle = min(max(1, int(depth * tokens)), tokens - 1)
+        if needle < read:
+            right = not (read == tokens and depth < 0.25 and seed > 1) and not (depth == 0 and read > 2**18)
+            rows.append(
+                dict(model="reference", seed=seed, variant="fp16", depth=round(depth, 6), tokens=read)
+                | dict(distance=read - needle, label=3, predicted=3 if right else 4, correct=right)
+                | dict(held_layers=6 * right)
+            )
+    return pd.DataFrame(rows)
+
+
 MAKERS = {
-    "benchmark": benchmark,
+    "benchmark": all_suites,
+    "probe": probe,
+    "experiment": experiment,
     "history": history,
     "ledger": ledger,
     "eviction": eviction,
     "deploy": deploy,
+    "stream": stream,
+    "stream_trace": stream_trace,
 }
 
 
@@ -133,11 +219,15 @@ def thin_tables():
     grid = eviction((7,), ("baee",), (0.25,))
     grid.loc[0, ["retention", "accuracy_full"]] = np.nan
     return {
-        "benchmark": holes,
+        "benchmark": pd.concat([holes, long_context((7,)).iloc[:1]], ignore_index=True),
+        "probe": probe((7,), 1, TASKS[:1]),
+        "experiment": experiment((7,), (256,), TASKS[:1]).iloc[1:3],
         "history": history((7,), 2),
         "ledger": ledger((7,), ("fp16",)),
         "eviction": grid,
         "deploy": deploy(("cpu_single",), (64,)),
+        "stream": stream((7,), 1, 64, (64,)),
+        "stream_trace": stream_trace((7,), 64, 64),
     }
 
 

@@ -33,8 +33,9 @@ def legend(canvas):
     return [text.get_text() for text in canvas.legends[0].get_texts()]
 
 
-def test_the_five_figures_are_registered():
+def test_all_figures_are_registered():
     expected = {"accuracy_vs_length", "training_curves", "size_ledger", "eviction_grid", "deploy_throughput"}
+    expected |= {"stream_curve", "training_cost", "long_context", "ablation"}
     assert set(NAMES) == expected
 
 
@@ -179,6 +180,72 @@ def test_deploy_draws_the_best_float_arm_strongest(tables):
         widths = {c.get_label(): c.lines[0].get_linewidth() for c in ax.containers}
         assert max(widths, key=widths.get) == "fp16 · torch-bf16"
         assert sorted(widths.values())[-2] < max(widths.values())
+
+
+def test_stream_speed_is_relative_to_the_settled_one_and_answers_are_marked_by_outcome(tables):
+    speed, memory, answers = draw("stream_curve", tables).axes
+    trace = tables["stream_trace"]
+    run = trace[trace["seed"] == 2]
+    drawn = line(speed, "seed 2").get_ydata()
+    late = run.loc[run["tokens"] >= 65536, "tokens_per_second"].to_numpy()
+    np.testing.assert_allclose(
+        drawn, run["tokens_per_second"] / np.median(late[: len(late) // 4]), rtol=1e-12
+    )
+    np.testing.assert_allclose(line(memory, "seed 2").get_ydata(), run["rss_bytes"] / 1e6)
+    table = tables["stream"]
+    shares = table.groupby(["tokens", "depth"])["correct"].mean()
+    counts = {found.get_label(): len(found.get_offsets()) for found in answers.collections}
+    assert counts == {
+        "every answer correct": int((shares == 1).sum()),
+        "some correct": int(((shares > 0) & (shares < 1)).sum()),
+        "none correct": int((shares == 0).sum()),
+    }
+
+
+def test_long_context_pools_seeds_and_marks_goals_training_length_and_published_numbers(tables):
+    table = tables["benchmark"]
+    canvas = draw("long_context", tables)
+    ax = panels(canvas)["reference/niah_multi_key"]
+    cells = table[(table["suite"] == "long_context") & (table["task"] == "reference/niah_multi_key")]
+    means = next(found for found in ax.containers if found.get_label() == "mean over seeds").lines[0]
+    drawn = np.asarray(means.get_ydata(), dtype=float)
+    np.testing.assert_allclose(drawn, cells.groupby("length")["score"].mean().to_numpy())
+    assert means.get_xdata().max() == 32768
+    assert set(line(ax, "goal").get_ydata()) == {0.99, 0.95}
+    assert line(ax, "published").get_ydata().tolist() == [
+        row.mean for row in published_rows("reference/niah_multi_key") if row.variant == "fp16"
+    ]
+    assert 1024 in [found.get_xdata()[0] for found in ax.get_lines() if found.get_linestyle() == "--"]
+    assert not [found for found in panels(canvas)["ruler/vt"].get_lines() if found.get_label() == "published"]
+
+
+def test_long_context_leaves_other_suites_out(tables):
+    other = tables["benchmark"][tables["benchmark"]["suite"] != "long_context"]
+    canvas = draw("long_context", {**tables, "benchmark": other})
+    assert [text.get_text() for text in canvas.axes[0].texts] == ["not measured"]
+
+
+def test_training_cost_draws_core_minutes_mean_and_the_band_of_seeds(tables):
+    probe = tables["probe"]
+    ax = draw("training_cost", tables).axes[0]
+    task = probe["task"].iloc[0]
+    at = probe[probe["task"] == task].groupby("step")
+    np.testing.assert_allclose(line(ax, task).get_xdata(), at["core_seconds"].mean() / 60)
+    np.testing.assert_allclose(line(ax, task).get_ydata(), at["score"].mean())
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(at["score"].min().min())
+    assert band.max() == pytest.approx(at["score"].max().max())
+
+
+def test_ablation_shows_every_seed_and_the_mean_of_each_arm(tables):
+    table = tables["experiment"]
+    ax = draw("ablation", tables).axes[0]
+    cells = table[(table["task"] == "reference/niah_single") & (table["length"] == 256)]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == list(dict.fromkeys(table["arm"]))
+    np.testing.assert_allclose(line(ax, "one seed").get_xdata(), cells["score"])
+    means = next(found for found in ax.containers if found.get_label() == "mean over seeds").lines[0]
+    drawn = np.asarray(means.get_xdata(), dtype=float)
+    np.testing.assert_allclose(drawn, cells.groupby("arm", sort=False)["score"].mean())
 
 
 def test_a_name_keeps_its_look_in_every_figure():

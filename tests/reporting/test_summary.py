@@ -101,10 +101,14 @@ def tables():
     }
 
 
+CONFIG = {
+    "eviction": {"model": "reference", "variant": "fp16"},
+    "benchmark": {"suites": {"ruler_reference": {}, "long_context": {"variants": ["fp16"]}}},
+}
+
+
 def render(tables, folder, manifests=None):
-    write_summary(
-        tables, {"eviction": {"model": "reference", "variant": "fp16"}}, folder / "s.md", folder, manifests
-    )
+    write_summary(tables, CONFIG, folder / "s.md", folder, manifests)
     return (folder / "s.md").read_text()
 
 

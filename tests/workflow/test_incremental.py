@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from synapnet_edge.config_files import load_config
+
 pytestmark = pytest.mark.slow
 
 MODEL_RULES = {"pretrain", "calibrate", "quantize", "benchmark", "retention", "eviction_grid", "deploy"}
@@ -28,6 +30,16 @@ def names(jobs, rule, wildcard):
     return {wildcards[wildcard] for found, wildcards in jobs if found == rule}
 
 
+def figures(workflow):
+    files = [workflow.checkout / "config" / name for name in ("reference.yaml", "smoke.yaml")]
+    return set(load_config(files)["run"]["figures"])
+
+
+def experiment(workflow, name):
+    files = [workflow.checkout / "config" / name for name in ("reference.yaml", "smoke.yaml")]
+    return load_config(files)["experiments"][name]
+
+
 def test_second_run_has_nothing_to_do(finished):
     done = finished.call("--cores", "4")
     assert done.returncode == 0
@@ -48,7 +60,7 @@ def test_editing_the_common_style_redraws_all_figures_and_measures_nothing(finis
     with finished.edited(f"{SOURCE}/plotting/style.py"):
         jobs = finished.planned()
     assert {rule for rule, _ in jobs} == {"figure"}
-    assert len(jobs) == 5
+    assert names(jobs, "figure", "name") == figures(finished)
 
 
 def test_changing_one_budget_reruns_the_grid_and_what_is_drawn_from_it(finished, overlay):
@@ -75,9 +87,25 @@ def test_changing_the_finetuning_reruns_only_variants_that_train(finished, overl
 
 
 def test_changing_the_rows_of_one_suite_rescores_that_suite_only(finished, overlay):
-    jobs = finished.planned(configs=overlay({"benchmark": {"suites": {"ruler": {"samples": 5}}}}))
-    assert names(jobs, "benchmark", "suite") == {"ruler"}
+    cells = [{"tasks": ["reference/fa"], "lengths": [128], "samples": 5}]
+    jobs = finished.planned(configs=overlay({"benchmark": {"suites": {"ruler_reference": {"cells": cells}}}}))
+    assert names(jobs, "benchmark", "suite") == {"ruler_reference"}
     assert {rule for rule, _ in jobs} == {"benchmark", "figure", "report"}
+
+
+def test_a_further_variant_of_one_suite_scores_that_variant_only(finished, overlay):
+    suites = {"long_context": {"variants": ["fp16", "int4"]}}
+    jobs = finished.planned(configs=overlay({"benchmark": {"suites": suites}}))
+    scored = [wildcards for rule, wildcards in jobs if rule == "benchmark"]
+    assert [(job["suite"], job["variant"]) for job in scored] == [("long_context", "int4")] * len(scored)
+    assert {rule for rule, _ in jobs} == {"benchmark", "figure", "report"}
+    assert names(jobs, "figure", "name") == {"long_context"}
+
+
+def test_a_suite_that_drops_variants_measures_nothing_again(finished, overlay):
+    suites = {"ruler_reference": {"variants": ["fp16"]}}
+    jobs = finished.planned(configs=overlay({"benchmark": {"suites": suites}}))
+    assert {rule for rule, _ in jobs} <= {"figure", "report"}
 
 
 def test_adding_a_seed_trains_that_seed_only(finished, overlay):
@@ -131,3 +159,58 @@ def test_one_figure_needs_only_its_sources(empty):
 
 def test_from_an_empty_folder_every_stage_runs(empty):
     assert empty.rules() == MODEL_RULES | OUTPUT_RULES
+
+
+def test_the_long_figure_needs_its_own_suite_and_variant_only(empty):
+    jobs = empty.planned("results/figures/long_context.pdf")
+    assert names(jobs, "benchmark", "suite") == {"long_context"}
+    assert names(jobs, "benchmark", "variant") == names(jobs, "quantize", "variant") == {"fp16"}
+
+
+def test_the_comparison_of_variants_does_not_wait_for_the_long_suite(empty):
+    jobs = empty.planned("results/figures/accuracy_vs_length.pdf")
+    assert names(jobs, "benchmark", "suite") == {"ruler_reference"}
+
+
+def test_long_suites_and_what_they_wait_for_go_first(empty, overlay):
+    cells = [{"tasks": ["reference/fa"], "lengths": [512], "samples": 10000}]
+    configs = overlay({"benchmark": {"suites": {"long_context": {"cells": cells}}}})
+    done = empty.call("--dry-run", "--cores", "4", configs=configs)
+    blocks = (done.stdout + done.stderr).split("\nrule ")
+    first = {block.split(":")[0] for block in blocks if "priority: 5\n" in block}
+    assert first == {"quantize", "benchmark"}
+    assert all("variant=fp16\n" in block for block in blocks if "priority: 5\n" in block)
+
+
+def test_experiments_are_built_on_request_only(empty):
+    assert not {"experiment_train", "experiment", "experiment_report"} & empty.rules()
+
+
+def test_ablations_train_every_arm_but_those_that_take_trained_weights(empty):
+    block = experiment(empty, "ablation")
+    jobs = empty.planned("ablations")
+    trained = [wildcards["arm"] for rule, wildcards in jobs if rule == "experiment_train"]
+    scored = [wildcards["arm"] for rule, wildcards in jobs if rule == "experiment"]
+    assert sorted(scored) == sorted(list(block["arms"]) * len(block["seeds"]))
+    assert set(scored) - set(trained) == {"bridge_removed"}
+    others = {rule for rule, _ in jobs} - {"experiment_train", "experiment"}
+    assert others == {"experiment_report", "figure"}
+
+
+def test_all_experiments_have_a_target(empty):
+    jobs = empty.planned("experiments_all")
+    assert names(jobs, "experiment_report", "experiment") == {"ablation", "mqar64"}
+
+
+def test_an_arm_that_takes_weights_needs_only_their_training(empty):
+    jobs = empty.planned("results/experiment/ablation/bridge_removed/seed42.csv")
+    assert [(rule, wildcards["arm"]) for rule, wildcards in jobs] == [
+        ("experiment_train", "full"),
+        ("experiment", "bridge_removed"),
+    ]
+
+
+def test_an_experiment_named_under_run_becomes_part_of_the_summary(finished, overlay):
+    jobs = finished.planned(configs=overlay({"run": {"experiments": ["mqar64"]}}))
+    assert {rule for rule, _ in jobs} == {"experiment_train", "experiment", "report"}
+    assert names(jobs, "experiment", "experiment") == {"mqar64"}

@@ -9,6 +9,7 @@ rule benchmark:
         "logs/benchmark/{suite}/{model}/seed{seed}/{variant}.log",
     benchmark:
         "benchmarks/benchmark/{suite}/{model}/seed{seed}/{variant}.tsv"
+    priority: suite_priority
     conda:
         "../../envs/model.yaml"
     threads: 1
@@ -16,6 +17,7 @@ rule benchmark:
         settings=suite_settings,
         autocast=config["benchmark"]["autocast"],
         device=config["device"],
+        batch_tokens=config["benchmark"]["batch_tokens"],
         code=suite_code,
     script:
         "../scripts/benchmark.py"

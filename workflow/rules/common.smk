@@ -3,8 +3,9 @@ from functools import lru_cache
 
 from snakemake.exceptions import WorkflowError
 
-from synapnet_edge import catalogue
+from synapnet_edge import arms, catalogue
 from synapnet_edge.artifacts import code_fingerprint
+from synapnet_edge.cells import task_names, tokens_of
 from synapnet_edge.config_files import ConfigError, validate_config
 from synapnet_edge.driver_lock import note_driver, release_stale_lock
 from synapnet_edge.provenance import stage_code
@@ -25,6 +26,9 @@ except (ConfigError, RuntimeError) as error:
 
 RUN = config["run"]
 EVICTION = config["eviction"]
+STREAM = config["stream"]
+SUITES = config["benchmark"]["suites"]
+EXPERIMENTS = config["experiments"]
 # Overlays cannot remove a key, so weight 0 leaves a task out.
 MIXTURE = {task: weight for task, weight in config["pretrain"]["mixture"].items() if weight > 0}
 
@@ -37,10 +41,12 @@ wildcard_constraints:
     model="|".join(config["models"]),
     seed=r"\d+",
     variant="|".join(CATALOGUE["variants"]),
-    suite="|".join(config["benchmark"]["suites"]),
+    suite="|".join(SUITES),
     tier="|".join(CATALOGUE["tiers"]),
     policy="|".join(CATALOGUE["policies"]),
     name="|".join(CATALOGUE["figures"]),
+    experiment="|".join(EXPERIMENTS),
+    arm="|".join(sorted({arm for block in EXPERIMENTS.values() for arm in block["arms"]})),
 
 
 def all_cores(wildcards=None):
@@ -58,10 +64,35 @@ def quantize_settings(wildcards):
     return config["quantize"]["finetune"] if CATALOGUE["variants"][wildcards.variant]["trains"] else {}
 
 
+def suite_cells(suite):
+    """One suite without the key that only chooses jobs."""
+    return {key: value for key, value in SUITES[suite].items() if key != "variants"}
+
+
+def suite_variants(suite):
+    """The variants one suite scores: all, unless it names some."""
+    return SUITES[suite].get("variants", config["quantize"]["variants"])
+
+
+def compared_suites():
+    """The suites that score every variant; when each names its own, all of them."""
+    return [suite for suite in RUN["suites"] if "variants" not in SUITES[suite]] or RUN["suites"]
+
+
 def suite_settings(wildcards):
     """One suite of the benchmark, with the seed of its rows."""
-    suite = config["benchmark"]["suites"][wildcards.suite]
-    return {**suite, "test_seed": config["benchmark"]["test_seed"]}
+    return {**suite_cells(wildcards.suite), "test_seed": config["benchmark"]["test_seed"]}
+
+
+def suite_priority(wildcards):
+    """Long jobs first, or the run would end with one of them alone: millions of tokens to score."""
+    return round(tokens_of(suite_cells(wildcards.suite)) / 1e6)
+
+
+def quantize_priority(wildcards):
+    """What the longest job waits for goes first."""
+    suites = [suite for suite in RUN["suites"] if wildcards.variant in suite_variants(suite)]
+    return max((round(tokens_of(suite_cells(suite)) / 1e6) for suite in suites), default=0)
 
 
 @lru_cache(maxsize=None)
@@ -75,9 +106,14 @@ def mixture_code(stage):
     return code(stage, "tasks", tuple(MIXTURE))
 
 
+def pretrain_code():
+    """`code` of training: that of the mixture's tasks and of those the trainer is probed on."""
+    return code("pretrain", "tasks", tuple(dict.fromkeys([*MIXTURE, *config["pretrain"]["probe"]["tasks"]])))
+
+
 def suite_code(wildcards):
     """`code` of the benchmark on the tasks of one suite."""
-    return code("benchmark", "tasks", tuple(config["benchmark"]["suites"][wildcards.suite]["tasks"]))
+    return code("benchmark", "tasks", task_names(SUITES[wildcards.suite]))
 
 
 def policy_code(wildcards):
@@ -87,18 +123,76 @@ def policy_code(wildcards):
     return stage_code("eviction_grid", policy, task)
 
 
+def stream_inputs(wildcards):
+    """What the long stream of one variant needs: its file, and the classifier if its policy ranks by one."""
+    files = {"model": "results/quantize/{model}/seed{seed}/{variant}.safetensors"}
+    if STREAM["classifier"]:
+        files["classifier"] = "results/eviction/retention/seed{seed}.safetensors"
+    return files
+
+
+def stream_code(wildcards):
+    """`code` of the long stream under its policy."""
+    return code("stream", "policies", (STREAM["policy"],))
+
+
+def stream_files(kind):
+    """Tables of the long stream; built on request only."""
+    seeds = STREAM.get("seeds", config["seeds"])
+    return expand(TABLES[kind], model=STREAM["model"], variant=STREAM["variant"], seed=seeds)
+
+
 def figure_code(wildcards):
     """Fingerprint of one figure's own file and of the style all figures share."""
     return code_fingerprint(*CATALOGUE["figures"][wildcards.name]["code"])
 
 
-def files_of(pattern, variants):
+def experiment_cells(wildcards):
+    """What one experiment scores its models on, with the seed of the rows."""
+    return {**EXPERIMENTS[wildcards.experiment]["evaluate"], "test_seed": config["benchmark"]["test_seed"]}
+
+
+def experiment_changes(wildcards):
+    """What an arm changes in the weights it takes from another one."""
+    return EXPERIMENTS[wildcards.experiment]["arms"][wildcards.arm].get("after", [])
+
+
+def experiment_inputs(wildcards):
+    """The weights an arm is scored with and their manifest: its own, or those of the arm it takes them from."""
+    source = arms.source_of(EXPERIMENTS[wildcards.experiment], wildcards.arm)
+    model = f"results/experiment/{wildcards.experiment}/{source}/seed{wildcards.seed}/model.safetensors"
+    return {"model": model, "manifest": f"{model}.manifest.json"}
+
+
+def experiment_code(wildcards):
+    """`code` of scoring one experiment."""
+    return code("experiment", "tasks", task_names(EXPERIMENTS[wildcards.experiment]["evaluate"]))
+
+
+def experiment_train_code(wildcards):
+    """`code` of training one arm."""
+    mixture = arms.training_of(config, wildcards.experiment, wildcards.arm)["mixture"]
+    return code("experiment_train", "tasks", tuple(mixture))
+
+
+def experiment_files(experiment):
+    """The tables of all arms and seeds of one experiment."""
+    block = EXPERIMENTS[experiment]
+    return expand(TABLES["experiment"], experiment=experiment, arm=block["arms"], seed=block["seeds"])
+
+
+def files_of(pattern, variants, suites):
     """All files of one path pattern that the configuration asks for."""
+    if "{suite}" in pattern:
+        return [
+            file
+            for suite in suites
+            for file in files_of(pattern.replace("{suite}", suite), suite_variants(suite), suites)
+        ]
     choices = {
         "model": RUN["models"],
         "seed": config["seeds"],
         "variant": variants,
-        "suite": RUN["suites"],
         "policy": EVICTION["policies"],
         "tier": config["deploy"]["tiers"],
     }
@@ -106,23 +200,41 @@ def files_of(pattern, variants):
 
 
 def variants_of(stage):
-    """The variants a stage covers."""
+    """The variants a stage covers; a suite of the benchmark may cover fewer."""
     return config["deploy" if stage == "deploy" else "quantize"]["variants"]
 
 
-def table_files(kind):
-    """All tables of one kind."""
-    return files_of(TABLES[kind], variants_of(kind))
+def table_files(kind, suites=None):
+    """All tables of one kind; of the benchmark, those of some suites (default: all that are run)."""
+    if kind == "experiment":
+        return [file for experiment in RUN["experiments"] for file in experiment_files(experiment)]
+    if kind in ("stream", "stream_trace"):
+        return stream_files(kind)
+    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"])
 
 
 def manifest_files():
     """The manifests of all jobs."""
-    return [path for stage, pattern in MANIFESTS.items() for path in files_of(pattern, variants_of(stage))]
+    return [
+        path
+        for stage, pattern in MANIFESTS.items()
+        for path in files_of(pattern, variants_of(stage), RUN["suites"])
+    ]
 
 
 def figure_tables(wildcards):
     """The tables a figure reads: kind -> files."""
-    return {kind: table_files(kind) for kind in CATALOGUE["figures"][wildcards.name]["sources"]}
+    figure = CATALOGUE["figures"][wildcards.name]
+    missing = [suite for suite in figure["suites"] if suite not in SUITES]
+    experiments = [wildcards.name] if "experiment" in figure["sources"] else []
+    missing += [name for name in experiments if name not in EXPERIMENTS]
+    if missing:
+        raise WorkflowError(
+            f"figure {wildcards.name}: the configuration has no suite or experiment {missing}"
+        )
+    suites = figure["suites"] or compared_suites()
+    tables = {kind: table_files(kind, suites) for kind in figure["sources"]}
+    return {**tables, **{"experiment": experiment_files(name) for name in experiments}}
 
 
 def figure_files():

@@ -11,6 +11,7 @@ rule quantize:
         "logs/quantize/{model}/seed{seed}/{variant}.log",
     benchmark:
         "benchmarks/quantize/{model}/seed{seed}/{variant}.tsv"
+    priority: quantize_priority
     conda:
         "../../envs/model.yaml"
     threads: 1

@@ -7,6 +7,7 @@ rule report:
         eviction=table_files("eviction"),
         retention=table_files("retention"),
         deploy=table_files("deploy"),
+        experiment=table_files("experiment"),
         manifests=manifest_files(),
     output:
         summary=report("results/summary.md", caption="../report/summary.rst", category="Summary"),

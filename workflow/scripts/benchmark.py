@@ -29,6 +29,7 @@ with job(snakemake.log[0], snakemake.threads) as started:
         seed=seed,
         partial=partial,
         identity=identity,
+        batch_tokens=params.batch_tokens,
         device=params.device,
         autocast=use_bfloat16(params.autocast, torch.device(params.device)),
     )

@@ -9,7 +9,8 @@ from synapnet_edge.threads import job
 with job(snakemake.log[0]):
     from synapnet_edge.reporting.summary import write_summary
 
-    tables = {kind: read_tables(kind, snakemake.input[kind]) for kind in TABLES}
+    inputs = {kind: paths for kind, paths in snakemake.input.items() if kind in TABLES and paths}
+    tables = {kind: read_tables(kind, paths) for kind, paths in inputs.items()}
     manifests = [read_json(path) for path in snakemake.input.manifests]
     write_summary(
         tables, snakemake.config, Path(snakemake.output.summary), Path(snakemake.output.tables), manifests

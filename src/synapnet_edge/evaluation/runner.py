@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from synapnet_edge.artifacts import read_json, write_json
+from synapnet_edge.cells import Cell, cells_of, grids
 from synapnet_edge.evaluation.metrics import correct_readouts
 from synapnet_edge.evaluation.statistics import wilson_interval
 from synapnet_edge.tasks.base import Task, TaskBatch
@@ -26,15 +27,8 @@ COLUMNS = [
     "suite", "task", "task_version", "model", "variant", "backend", "seed", "length", "n", "score",
     "ci_low", "ci_high", "chance", "guess",
 ]  # fmt: skip
-_CONFIG_KEYS = ("tasks", "lengths", "samples", "test_seed")
-
-
-class Cell(NamedTuple):
-    """One table row to compute."""
-
-    task: str
-    length: int
-    n: int
+_CONFIG_KEYS = ("tasks", "lengths", "samples", "cells", "test_seed")
+BATCH_TOKENS = 65536  # bounds the memory of an evaluation at any length that fits in it
 
 
 def evaluate_task(
@@ -44,7 +38,7 @@ def evaluate_task(
     seed: int,
     n: int,
     length: int,
-    batch_tokens: int = 65536,
+    batch_tokens: int = BATCH_TOKENS,
     device: str | torch.device = "cpu",
     autocast: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -108,7 +102,7 @@ def run_suite(
     progress: bool = True,
     partial: str | Path | None = None,
     identity: str = "",
-    batch_tokens: int = 65536,
+    batch_tokens: int = BATCH_TOKENS,
     device: str | torch.device = "cpu",
     autocast: bool = False,
 ) -> pd.DataFrame:
@@ -117,8 +111,9 @@ def run_suite(
     Parameters
     ----------
     cfg : mapping
-        `tasks` (registry names; default all tasks of `suite`), `lengths`, `samples` (a number, or one for
-        each length) and `test_seed`. The rows depend on these only, not on the variant or the trained seed.
+        `test_seed` and `tasks` (registry names; default all tasks of `suite`), `lengths` and `samples` (a
+        number, or one for each length), or `cells`: a list of such grids. The rows depend on these only, not
+        on the variant or the trained seed.
     seed : int
         Seed the model was trained with; a column of the table.
     partial : path, optional
@@ -171,34 +166,25 @@ def run_suite(
 
 
 def plan_cells(suite: str, cfg: Mapping[str, Any]) -> list[Cell]:
-    """The checked cells of a suite configuration, tasks in order and lengths ascending."""
+    """The checked cells of a suite configuration, see `cells.cells_of`."""
     unknown = sorted(set(cfg) - set(_CONFIG_KEYS))
     if unknown:
         raise ValueError(f"suite {suite!r}: unknown keys {unknown}, expected {list(_CONFIG_KEYS)}")
-    missing = [key for key in _CONFIG_KEYS if key not in cfg and key != "tasks"]
-    if missing:
-        raise ValueError(f"suite {suite!r}: missing keys {missing}, got {sorted(cfg)}")
-    cells = []
-    for name in cfg.get("tasks") or suite_tasks(suite):
-        task = TASKS.get(name)
-        for length in sorted(cfg["lengths"]):
-            task.check_length(length)
-            cells.append(Cell(name, length, _sample_count(suite, cfg["samples"], length)))
+    if "test_seed" not in cfg:
+        raise ValueError(f"suite {suite!r}: missing key 'test_seed', got {sorted(cfg)}")
+    block = {key: value for key, value in cfg.items() if key != "test_seed"}
+    if "cells" not in block and not block.get("tasks"):
+        block["tasks"] = suite_tasks(suite)
+    for grid in grids(block):
+        for name in grid.get("tasks", ()):
+            TASKS.get(name)  # raises with near matches
+    try:
+        cells = cells_of(block)
+    except ValueError as error:
+        raise ValueError(f"suite {suite!r}: {error}") from error
+    for cell in cells:
+        TASKS.get(cell.task).check_length(cell.length)
     return cells
-
-
-def _sample_count(suite: str, samples: int | Mapping[Any, int], length: int) -> int:
-    if isinstance(samples, Mapping):
-        # JSON and command-line overrides turn the lengths into strings.
-        by_length = {int(key): count for key, count in samples.items()}
-        if length not in by_length:
-            raise ValueError(
-                f"suite {suite!r}: samples has no entry for length {length}, got {sorted(by_length)}"
-            )
-        samples = by_length[length]
-    if samples < 1:
-        raise ValueError(f"suite {suite!r}: expected at least 1 sample at length {length}, got {samples}")
-    return samples
 
 
 def _predict(model: Callable[..., Tensor], rows: TaskBatch, device: str | torch.device) -> np.ndarray:

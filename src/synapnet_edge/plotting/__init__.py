@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from synapnet_edge.plotting import (
+    ablation,
     accuracy_vs_length,
     deploy_throughput,
     eviction_grid,
+    long_context,
     size_ledger,
+    stream_curve,
+    training_cost,
     training_curves,
 )
 from synapnet_edge.plotting.base import FIGURES, Figure, render
@@ -14,10 +18,14 @@ from synapnet_edge.plotting.base import FIGURES, Figure, render
 __all__ = [
     "FIGURES",
     "Figure",
+    "ablation",
     "accuracy_vs_length",
     "deploy_throughput",
     "eviction_grid",
+    "long_context",
     "render",
     "size_ledger",
+    "stream_curve",
+    "training_cost",
     "training_curves",
 ]

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
-SOURCES = ("benchmark", "history", "ledger", "eviction", "deploy")
+SOURCES = (
+    "benchmark",
+    "history",
+    "ledger",
+    "eviction",
+    "deploy",
+    "probe",
+    "experiment",
+    "stream",
+    "stream_trace",
+)
 Tables = Mapping[str, "pd.DataFrame"]
 Draw = Callable[[Tables, Mapping[str, Any]], "Canvas"]
 
@@ -34,6 +44,7 @@ class Figure:
     module : dotted module below the package that draws it.
     draw : function (tables, config) -> matplotlib figure.
     uses : further modules whose content shows in the figure.
+    suites : suites of the benchmark it is drawn from; default: those that score every variant.
     """
 
     name: str
@@ -41,6 +52,7 @@ class Figure:
     module: str
     draw: Draw
     uses: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [source for source in self.sources if source not in SOURCES]
@@ -56,12 +68,14 @@ class Figure:
 FIGURES: Registry[Figure] = Registry("figure")
 
 
-def figure(name: str, sources: tuple[str, ...], uses: tuple[str, ...] = ()) -> Callable[[Draw], Draw]:
+def figure(
+    name: str, sources: tuple[str, ...], uses: tuple[str, ...] = (), suites: tuple[str, ...] = ()
+) -> Callable[[Draw], Draw]:
     """Register the decorated drawing function as a figure."""
 
     def store(draw: Draw) -> Draw:
         module = draw.__module__.removeprefix("synapnet_edge.")
-        FIGURES.add(name, Figure(name, sources, module, draw, uses))
+        FIGURES.add(name, Figure(name, sources, module, draw, uses, suites))
         return draw
 
     return store

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_table, write_text
-from synapnet_edge.reporting import aggregate, cost, findings, sections
+from synapnet_edge.reporting import ablation, aggregate, cost, findings, long_context, sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,8 @@ COLUMNS = {
     "retention": "seed epoch validation_auc shuffled_auc best_feature best_feature_auc parameters "
     "validation_examples",
     "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
+    "experiment": "experiment arm seed parameters train_tokens train_seconds task length n score ci_low "
+    "ci_high chance guess",
 }
 
 
@@ -37,9 +39,10 @@ def write_summary(
 
     Parameters
     ----------
-    tables : source key (benchmark, history, ledger, retention, eviction, deploy) -> concatenated stage
-        tables; a source that is absent or empty is reported as not measured.
-    config : the resolved configuration; it says which model and variant the eviction grid ran.
+    tables : source key (benchmark, history, ledger, retention, eviction, deploy, experiment) -> concatenated
+        stage tables; a source that is absent or empty is reported as not measured.
+    config : the resolved configuration; it says which model and variant the eviction grid ran, and which
+        suites score some variants only, so that these are left out where variants are compared.
     output : the Markdown file.
     tables_dir : folder for headline.csv, benchmark.csv, sizes.csv, eviction.csv, deploy.csv.
     manifests : the stages' manifests: cost, machine, parameters by component, reasons of skipped tiers.
@@ -50,24 +53,30 @@ def write_summary(
     """
     given = {key: _checked(tables, key) for key in COLUMNS}
     manifests = list(manifests or [])
-    cells = aggregate.scores(given["benchmark"])
+    measured = aggregate.scores(given["benchmark"])
+    cells = measured[~measured["suite"].isin(_partial_suites(config))]
     head = aggregate.headline(cells)
     sizes = aggregate.sizes(given["ledger"])
     evicted = aggregate.eviction(given["eviction"], _floors(given["eviction"]))
     gaps = {o: aggregate.paired_difference(given["benchmark"], "cajq_qat", o) for o in ("fp16_ft", "fp16")}
     reached = findings.goals(cells, sizes, evicted, given["deploy"], gaps["fp16_ft"])
+    reached += long_context.goals(measured, given["experiment"], manifests)
+    negative = findings.negative_results(measured, sizes, evicted, given["retention"])
+    negative += ablation.unhelpful(given["experiment"])
     parts = [
         "# SynapNet-Edge: results\n",
         "Rendered from the tables of this run. Every number is measured by it unless it says published.\n",
         sections.goals(reached),
+        long_context.section(measured, _trained_to(given["history"])),
         sections.headline(head),
-        sections.negative(findings.negative_results(cells, sizes, evicted, given["retention"])),
+        sections.negative(negative),
         sections.benchmark(cells),
         sections.sizes(sizes),
         sections.control(gaps),
         sections.eviction(evicted, _subject(config)),
         sections.retention(given["retention"]),
         sections.deploy(given["deploy"], _skipped_tiers(manifests)),
+        ablation.section(given["experiment"]),
         cost.training(aggregate.training_cost(given["history"])),
         cost.run_cost(manifests),
     ]
@@ -102,7 +111,7 @@ def _checked(tables: Mapping[str, pd.DataFrame], key: str) -> pd.DataFrame:
 # fmt: off
 _WORDS = {
     "suite", "task", "model", "variant", "backend", "policy", "position", "tier",
-    "metric", "unit", "method", "component", "tensor", "stage", "best_feature",
+    "metric", "unit", "method", "component", "tensor", "stage", "best_feature", "experiment", "arm",
 }
 # fmt: on
 
@@ -126,6 +135,17 @@ def _floors(grid: pd.DataFrame) -> dict[tuple[str, int], float]:
         else:
             found[name, length] = aggregate.floor(task.chance(length), task.guess(length))
     return found
+
+
+def _partial_suites(config: Mapping[str, Any]) -> list[str]:
+    """Suites that name the variants they score."""
+    suites = config.get("benchmark", {}).get("suites", {})
+    return [name for name, suite in suites.items() if "variants" in suite]
+
+
+def _trained_to(history: pd.DataFrame) -> float:
+    """Longest training sequence of the reference model [tokens]; NaN without a history."""
+    return float(history.loc[history["model"] == long_context.REFERENCE, "length"].max())
 
 
 def _subject(config: Mapping[str, Any]) -> str:
