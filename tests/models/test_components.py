@@ -117,6 +117,7 @@ def test_a_read_against_a_level_null_slot_counts_matches_at_any_memory_size(matc
         asked = torch.randn(1, 1, 32)
         bound = torch.cat([asked.expand(1, matches, 32), torch.randn(1, others, 32), asked], dim=1)
         keys, values = memory.project(bound)
+        assert (values[..., -1] == 1).all()
         values[:, :, :matches], values[:, :, matches:] = 1.0, 0.0
         salience = torch.zeros(1, bound.shape[1])
         salience[:, -1] = -50.0  # the question itself is no record

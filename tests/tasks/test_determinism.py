@@ -17,6 +17,8 @@ for name in TASKS:
 """
 # First bytes of the hash of these rows. A change here is a change of every score: raise the task's version.
 GOLDEN = {
+    "ruler/niah_multikey_1": "53c192eba53d10ae",
+    "ruler/niah_multikey_1_8": "153773f55ca3a43c",
     "ruler/niah_single_2": "19e92db8deae5f73",
     "ruler/vt": "14b6db67963e0ea1",
     "ruler/vt_1": "e2c2123e1bafb161",
@@ -24,11 +26,6 @@ GOLDEN = {
     "ruler/qa_1": "b6414b085f1043d1",
     "ruler/qa_2": "8fa7053acbd50c24",
     "mqar/mqar64": "9c8c735656a47e97",
-}
-# The order of this task's names depends on the processor (blocks.distinct_integers), all else does not.
-GOLDEN_PLACES_AND_VALUES = {
-    "ruler/niah_multikey_1": "89cd26517645330f",
-    "ruler/niah_multikey_1_8": "b7e31092fa491a39",
 }
 
 
@@ -50,17 +47,7 @@ def test_guarded_rows_are_those_of_their_version(name):
     assert hashlib.sha256(ids.tobytes()).hexdigest().startswith(GOLDEN[name])
 
 
-@pytest.mark.parametrize("name", GOLDEN_PLACES_AND_VALUES)
-def test_multikey_rows_are_those_of_their_version_up_to_the_names(name):
-    rows = TASKS.get(name).rows(5, 6, LENGTH)
-    facts = [
-        rows.meta[key].astype(np.int64).tobytes() for key in ("needle_pos", "candidates", "target_index")
-    ]
-    digest = hashlib.sha256(b"".join(facts)).hexdigest()
-    assert digest.startswith(GOLDEN_PLACES_AND_VALUES[name])
-
-
-@pytest.mark.parametrize("name", [*GOLDEN, *GOLDEN_PLACES_AND_VALUES])
+@pytest.mark.parametrize("name", GOLDEN)
 def test_a_guarded_row_does_not_depend_on_how_many_are_drawn(name):
     task = TASKS.get(name)
     many = task.rows(5, 8, 256)

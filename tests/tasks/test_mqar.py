@@ -115,7 +115,7 @@ def test_permuting_names_or_background_ids_leaves_labels_unchanged(task, rows):
 
 
 def test_a_mixture_keeps_all_read_outs_beside_a_task_with_fewer():
-    batch = Mixture({"mqar/mqar64": 1, "ruler/vt": 1}).batch(np.random.default_rng(5), 60, 128, 3)
+    batch = Mixture({"mqar/mqar64": 1, "ruler/qa_1": 1}).batch(np.random.default_rng(5), 60, 160, 3)
     assert batch.targets.shape == (60, 8)
     scored = (batch.targets != IGNORE).sum(1)
     assert (scored[batch.meta["task"] == 0] == 8).all()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from synapnet_edge.tasks import IGNORE
-from synapnet_edge.tasks.layout import ANSWER_START, LAYOUT, Layout
+from synapnet_edge.tasks.layout import ANSWER_START, LAYOUT, QUERY, SEP, Layout
 from synapnet_edge.tasks.ruler import Vt
 from synapnet_edge.tasks.ruler.vt import CHAINS
 
@@ -113,3 +113,19 @@ def test_a_chain_without_hops_or_too_few_names_are_refused():
         Vt(0)
     with pytest.raises(ValueError, match="2 hops need 12 names, only 11"):
         Vt(2, Layout(names=11))
+
+
+def test_intermediate_readouts_are_the_literals_that_copies_stand_for():
+    """A question for a copied variable, asked right after its record, has the same answer."""
+    task = Vt()
+    plain = task.training_batch(np.random.default_rng(0), 20, L, 4)
+    batch = task.with_intermediate(plain)
+    added = batch.targets.shape[1] - 4
+    assert (batch.targets[:, added:] == plain.targets).all()
+    assert (batch.target_pos[:, added:] == plain.target_pos).all()
+    for ids, targets, places in zip(batch.input_ids, batch.targets, batch.target_pos, strict=True):
+        asked = np.flatnonzero(targets[:added] != IGNORE)
+        assert len(asked) == CHAINS * task.hops
+        for target, place in zip(targets[asked], places[asked], strict=True):
+            question = np.concatenate([ids[: place + 1], [QUERY, ids[place - 1], SEP]])
+            assert task.oracle(question[None])[0] == target

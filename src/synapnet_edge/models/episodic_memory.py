@@ -46,8 +46,9 @@ class WriteableMemory(nn.Module):
     with a constant; n = entries and open tokens visible to the query), so that a match can keep its share
     while the memory grows. The logit of the null slot is the learned share `null_level` of a perfect
     match's, at any scale, and its value is zero. Well below 1 a query that matches nothing reads nothing;
-    at about 1 the read grows with the number of matches as m / (m + 1), whatever n is. Entries carry no
-    position.
+    at about 1 the read grows with the number of matches as m / (m + 1), whatever n is. The last feature of
+    every other value is 1, so the last feature of a read is the share that was found, times a learned gain: a
+    count that does not depend on what was counted. Entries carry no position.
 
     Parameters
     ----------
@@ -67,10 +68,14 @@ class WriteableMemory(nn.Module):
         self.sharpness = nn.Parameter(torch.ones(heads))
         self.ssmax = nn.Parameter(torch.full((heads,), 0.1)) if ssmax else None
         self.null_level = nn.Parameter(torch.full((heads,), 0.5))
+        self.found_gain = nn.Parameter(torch.ones(heads))
 
     def project(self, bound: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, H, T, d] of bound states [B, T, inner]."""
-        return normalised_heads(self.k_proj(bound), self.heads), split_heads(self.v_proj(bound), self.heads)
+        """Keys and values [B, H, T, d] of bound states [B, T, inner]; a value's last feature is 1."""
+        keys = normalised_heads(self.k_proj(bound), self.heads)
+        values = split_heads(self.v_proj(bound), self.heads)
+        found = _last_feature(values)
+        return keys, torch.addcmul(found, values, 1 - found)
 
     def read(
         self,
@@ -97,6 +102,8 @@ class WriteableMemory(nn.Module):
             store.observe_read(layer, mass[:, : view.bias.shape[1]])
         else:
             read = attend(query, keys, values, bias)
+        found = _last_feature(read)
+        read = read * torch.addcmul(1 - found, found, self.found_gain[:, None, None].to(read.dtype))
         read = self.o_proj(merge_heads(read))
         return read.unflatten(0, (-1, chunks)).flatten(1, 2) if chunks > 1 else read
 

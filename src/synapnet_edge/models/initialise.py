@@ -11,8 +11,11 @@ from synapnet_edge.models.synapblock import SynapBlock
 
 # What heads start as, in turn: (shift of the query, shift of the key, level of the memory's null slot). "The
 # token before me" against "the token before you" finds the value of an asked key, the others find the same
-# token, its successor, ...; a level near 1 makes the read grow with the number of matches.
-LOOKUPS = ((1, 1, 0.5), (1, 1, 0.9), (1, 0, 1.1), (0, 1, 0.5), (0, 0, 1.1), (1, 2, 0.8))
+# token, its successor, ... At a level above 1 the share that is found is nearly linear in the matches.
+LOOKUPS = ((1, 1, 0.5), (1, 1, 1.3), (1, 0, 1.3), (0, 1, 0.5), (0, 0, 1.3), (1, 2, 0.8))
+COUNT_GAIN = 16.0  # of the found share of counting heads: about one unit for each match
+COUNT_STD = 0.1  # of the output weights that read the found share
+COPY = 0.5  # size of what a head writes back, relative to what it found
 LEAK = 0.1  # of an ordinary random start that is mixed in, so that nothing is exactly zero
 
 
@@ -54,7 +57,12 @@ def _start_as_shifts(block: SynapBlock) -> None:
 
 
 def _start_as_lookups(block: SynapBlock) -> None:
-    """Queries and keys of a head start with one projection, each of its own shift: equal tokens match."""
+    """Heads start as lookups that copy: equal tokens match, and what is found is written as it was.
+
+    Query and key of a head have one projection, each of its own shift. The output is the transpose of the
+    value's path, so a found token is added to the residual stream in the code of the embedding, where the
+    next layer finds it as if it stood there: chains of lookups need no new code per hop.
+    """
     width = block.ssm.conv.weight.shape[1] if block.cfg.use_preconv else 1
     size = block.ssm.conv.weight.shape[0] // block.ssm.conv.weight.shape[1]
     lookups = [lookup for lookup in LOOKUPS if max(lookup[:2]) < width]
@@ -69,5 +77,11 @@ def _start_as_lookups(block: SynapBlock) -> None:
             for projection, shift in ((pathway.q_proj, of_query), (pathway.k_proj, of_key)):
                 projection.weight[rows] *= LEAK
                 projection.weight[rows, shift * size : (shift + 1) * size] += features
+            values = torch.randn(head_dim, size) / math.sqrt(size)
+            pathway.v_proj.weight[rows] *= LEAK
+            pathway.v_proj.weight[rows, :size] += values
+            pathway.o_proj.weight[:, rows] += COPY * (values @ block.ssm.in_proj.weight[:size]).T
             if pathway is block.memory:
                 pathway.null_level[head] = level
+                pathway.found_gain[head] = COUNT_GAIN if level > 1 else 1.0
+                pathway.o_proj.weight[:, rows.stop - 1].normal_(std=COUNT_STD)

@@ -95,6 +95,10 @@ class Task(ABC):
         read-outs lie inside the row returns all of them, in the order of the sequence.
         """
 
+    def with_intermediate(self, batch: TaskBatch) -> TaskBatch:
+        """A training batch with read-outs of intermediate results added; by default there are none."""
+        return batch
+
     @abstractmethod
     def oracle(self, input_ids: np.ndarray) -> np.ndarray:
         """Labels [B] found by an exact solver that reads `input_ids` [B, L] and nothing else.

@@ -46,22 +46,15 @@ def ready_after(count: int, batch: int, needles: int) -> np.ndarray:
     return np.broadcast_to(np.arange(needles + 1) >= count, (batch, needles + 1))
 
 
-def distinct_integers(
-    rng: np.random.Generator, batch: int, count: int, high: int, portable: bool = False
-) -> np.ndarray:
-    """[B, count] distinct integers below `high`, uniform over ordered draws.
-
-    Unless `portable`, which of several equally likely orders comes out depends on the processor's vector
-    instructions. Only the rows of niah_multikey_1, version 1, need that order; a set is not affected.
-    """
+def distinct_integers(rng: np.random.Generator, batch: int, count: int, high: int) -> np.ndarray:
+    """[B, count] distinct integers below `high`, uniform over ordered draws, the same on every processor."""
     if count > high:
         raise ValueError(f"cannot draw {count} distinct integers, only {high} are available")
     if count == high:
         return rng.random((batch, high), dtype=np.float32).argsort(1)
     drawn = rng.random((batch, high), dtype=np.float32).argpartition(count, axis=1)[:, :count]
-    # argpartition leaves the chosen in no defined order, which is not the same as a random one.
-    if portable:
-        drawn.sort(axis=1)
+    # argpartition leaves the chosen in an order that is not random and depends on the processor.
+    drawn.sort(axis=1)
     return rng.permuted(drawn, axis=1)
 
 

@@ -47,13 +47,17 @@ class Mixture:
         return {name: weight / total for name, weight in fitting.items()}
 
     def batch(self, rng: np.random.Generator, batch: int, length: int, readouts: int) -> TaskBatch:
-        """Rows of all tasks in random order; `meta["task"]` [B] indexes `list(self.weights)`."""
+        """Rows of all tasks in random order; `meta["task"]` [B] indexes `list(self.weights)`.
+
+        Up to `readouts` questions a row, and what a task adds as intermediate results.
+        """
         shares = self.shares(length)
         counts = rng.multinomial(batch, list(shares.values()))
         parts: list[TaskBatch] = []
         for name, count in zip(shares, counts, strict=True):
             if count:
-                part = self.tasks[name].training_batch(rng, int(count), length, readouts)
+                task = self.tasks[name]
+                part = task.with_intermediate(task.training_batch(rng, int(count), length, readouts))
                 part.meta = {"task": np.full(count, list(self.weights).index(name))}
                 parts.append(part)
         return _concatenate(parts).take(rng.permutation(batch))

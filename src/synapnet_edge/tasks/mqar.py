@@ -84,7 +84,7 @@ class Mqar64(GuardedTask):
         ids[:, 0] = BOS
         starts = sample_starts(rng, batch, self.pairs, 1, length // 2, 2)
         questions = self._ask(rng, starts, length)
-        names = layout.name_start + distinct_integers(rng, batch, self.pairs, layout.names, portable=True)
+        names = layout.name_start + distinct_integers(rng, batch, self.pairs, layout.names)
         values = rng.integers(0, self.num_classes, (batch, self.pairs))
         np.put_along_axis(ids, starts, names, 1)
         np.put_along_axis(ids, starts + 1, ANSWER_START + values, 1)

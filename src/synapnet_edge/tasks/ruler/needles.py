@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from synapnet_edge.tasks.base import TaskBatch
 from synapnet_edge.tasks.blocks import (
@@ -63,6 +62,8 @@ class KeyedNeedles(GuardedTask):
         self.pairs = pairs
 
     def guess(self, length: int) -> float:
+        from scipy import stats  # a second of import that training does without
+
         accidental = np.arange(64)
         places = max(length - TAIL - 1 - 2 * self.pairs, 0)
         weight = stats.binom.pmf(accidental, places, DECOY_RATE**-2)

@@ -23,6 +23,8 @@ class NiahMultikey1(KeyedNeedles):
     Guess (any `name answer` bigram) at 1024 tokens: 22 % for 4 pairs, 13 % for 8.
     """
 
+    version = 2  # names in an order that does not depend on the processor
+
     def __init__(self, pairs: int = 4, layout: Layout = LAYOUT) -> None:
         if pairs < 2:
             raise ValueError(f"pairs: expected at least 2, got {pairs}")

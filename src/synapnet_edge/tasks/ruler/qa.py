@@ -149,12 +149,10 @@ class FactTask(GuardedTask):
             np.put_along_axis(ids, starts + 1 + offset, facts[:, :, offset], 1)
 
     def _draw_names(self, rng: np.random.Generator, batch: int, count: int) -> np.ndarray:
-        return self.layout.name_start + distinct_integers(rng, batch, count, self.layout.names, portable=True)
+        return self.layout.name_start + distinct_integers(rng, batch, count, self.layout.names)
 
     def _draw_relations(self, rng: np.random.Generator, batch: int, count: int) -> np.ndarray:
-        return self.layout.relation_start + distinct_integers(
-            rng, batch, count, self.layout.relations, portable=True
-        )
+        return self.layout.relation_start + distinct_integers(rng, batch, count, self.layout.relations)
 
 
 class Qa1(FactTask):

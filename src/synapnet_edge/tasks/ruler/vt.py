@@ -11,7 +11,7 @@ from math import factorial, prod
 
 import numpy as np
 
-from synapnet_edge.tasks.base import TaskBatch
+from synapnet_edge.tasks.base import IGNORE, TaskBatch
 from synapnet_edge.tasks.blocks import (
     Planted,
     distinct_integers,
@@ -72,6 +72,18 @@ class Vt(GuardedTask):
     def guess(self, length: int) -> float:
         return self._or_random(order_shortcut(self.hops))
 
+    def with_intermediate(self, batch: TaskBatch) -> TaskBatch:
+        """Every copy's last token is asked for its literal: hop h needs what hop h - 1 found."""
+        starts, values = batch.meta["needle_pos"], batch.meta["candidates"]
+        copy = np.take_along_axis(batch.input_ids, starts, 1) == self.layout.marker("COPY")
+        places = np.where(copy, starts + RECORD - 1, batch.input_ids.shape[1] - 1)
+        return TaskBatch(
+            batch.input_ids,
+            np.column_stack([np.where(copy, values, IGNORE), batch.targets]),
+            np.column_stack([places, batch.target_pos]),
+            batch.meta,
+        )
+
     def oracle(self, input_ids: np.ndarray) -> np.ndarray:
         variable = input_ids[:, -2]
         for _ in range(self.hops):
@@ -85,7 +97,7 @@ class Vt(GuardedTask):
         ids = framed_background(rng, batch, length, BLOCK, layout)
         starts = sample_starts(rng, batch, records, 1, length - TAIL, RECORD)
         chains, depths = self._interleave(rng, batch)
-        names = layout.name_start + distinct_integers(rng, batch, records, layout.names, portable=True)
+        names = layout.name_start + distinct_integers(rng, batch, records, layout.names)
         values = np.take_along_axis(rng.integers(0, self.num_classes, (batch, CHAINS)), chains, 1)
         self._write_records(ids, starts, (chains, depths), names, values)
         planted = Planted(starts, RECORD, ready_after(1, batch, records))
