@@ -161,7 +161,7 @@ def test_missing_block_is_named(reference):
         ({"stream": {"seeds": [7]}}, "stream.seeds.0"),
         ({"stream": {"tokens": 65536}}, "stream.checkpoints"),
         ({"stream": {"policy": "oracle"}}, "stream.policy"),
-        ({"stream": {"policy": "fifo"}}, "stream.classifier"),
+        ({"stream": {"classifier": True}}, "stream.classifier"),
         ({"pretrain": {"warmup_steps": 10**6}}, "pretrain.warmup_steps"),
         ({"pretrain": {"chunk_lens": [256]}}, "pretrain.chunk_lens"),
         ({"run": {"experiments": ["ablatoin"]}}, "run.experiments.0"),

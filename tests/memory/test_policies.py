@@ -70,6 +70,12 @@ def test_streaming_llm_keeps_the_first_and_the_last():
     assert run("streaming_llm", 6, [[i] for i in range(10)]) == [0, 1, 2, 3, 8, 9]
 
 
+def test_salience_keeps_the_most_salient_however_old_and_whatever_is_read():
+    salience = {1: -0.5, 2: -3.0, 3: -2.0, 4: -4.0, 5: -0.1, 6: -5.0, 7: -6.0, 8: -1.0}
+    assert run("salience", 3, PAIRS, salience=salience) == [1, 5, 8]
+    assert run("salience", 3, PAIRS, reads={2: {3: 9.0}, 3: {2: 9.0}}, salience=salience) == [1, 5, 8]
+
+
 def test_random_depends_on_its_seed_only_and_keeps_a_uniform_sample():
     chunks = [list(range(4 * c, 4 * c + 4)) for c in range(16)]
     assert run(RandomPolicy(3), 16, chunks) == run(RandomPolicy(3), 16, chunks)

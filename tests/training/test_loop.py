@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,7 +14,13 @@ from synapnet_edge.artifacts import read_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.training.loop import Trainer, pretrain
 from synapnet_edge.training.objective import DivergedError, use_bfloat16
-from synapnet_edge.training.schedule import PretrainConfig, learning_rate_at, stage_at, write_share_at
+from synapnet_edge.training.schedule import (
+    PretrainConfig,
+    draw_write_share,
+    learning_rate_at,
+    least_write_share_at,
+    stage_at,
+)
 
 SHAPE = {
     "dim": 16, "depth": 1, "heads": 2, "chunk_len": 16, "episodic_slots": 4, "window": 8, "top_k": 4,
@@ -146,8 +153,11 @@ def test_schedule_warms_up_decays_and_anneals():
     rates = [learning_rate_at(config, step) for step in range(config.steps)]
     assert rates[:3] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3])
     assert all(later <= earlier for earlier, later in zip(rates[2:], rates[3:], strict=False))
-    assert write_share_at(config, 0, 0.25) == 1.0
-    assert write_share_at(config, 5, 0.25) == write_share_at(config, 11, 0.25) == 0.25
+    assert least_write_share_at(config, 0, 0.25) == 1.0
+    assert least_write_share_at(config, 5, 0.25) == least_write_share_at(config, 11, 0.25) == 0.25
+    drawn = [draw_write_share(np.random.default_rng(seed), 0.25) for seed in range(200)]
+    assert 0.25 <= min(drawn) < 0.3 and 0.9 < max(drawn) <= 1.0
+    assert abs(np.log(drawn).mean() - np.log(0.5)) < 0.1, "even in the logarithm"
     assert [stage_at(config, step)[0] for step in (0, 5, 6, 11)] == [0, 0, 1, 1]
     with pytest.raises(ValueError, match="beyond"):
         stage_at(config, 12)

@@ -7,13 +7,19 @@ import math
 import torch
 from torch import nn
 
+from synapnet_edge.models.episodic_memory import WriteableMemory
 from synapnet_edge.models.synapblock import SynapBlock
 
 # What heads start as, in turn: (shift of the query, shift of the key, level of the memory's null slot). "The
 # token before me" against "the token before you" finds the value of an asked key, the others find the same
-# token, its successor, ... At a level above 1 the share that is found is nearly linear in the matches.
-LOOKUPS = ((1, 1, 0.5), (1, 1, 1.3), (1, 0, 1.3), (0, 1, 0.5), (0, 0, 1.3), (1, 2, 0.8))
-COUNT_GAIN = 16.0  # of the found share of counting heads: about one unit for each match
+# token, its successor, ... Heads without a level of their own count.
+LOOKUPS = ((1, 1, 0.5), (1, 1, None), (1, 0, None), (0, 1, 0.5), (0, 0, None), (1, 2, 0.8))
+# A counting head's null slot is a little more attractive than a match, so the found share is nearly linear in
+# the number of matches; each layer has another level, hence another curve. Its scale does not grow with the
+# memory: the share must mean the same at any length.
+COUNT_LEVELS = (1.0, 1.25)
+COUNT_SHARPNESS, SHARPNESS = 2.5, 1.5
+COUNT_GAIN = 8.0  # of the found share: about one unit for each match
 COUNT_STD = 0.1  # of the output weights that read the found share
 COPY = 0.5  # size of what a head writes back, relative to what it found
 LEAK = 0.1  # of an ordinary random start that is mixed in, so that nothing is exactly zero
@@ -34,10 +40,10 @@ def initialise(model: nn.Module, depth: int) -> None:
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    for block in model.modules():
-        if isinstance(block, SynapBlock):
-            _start_as_shifts(block)
-            _start_as_lookups(block)
+    blocks = [module for module in model.modules() if isinstance(module, SynapBlock)]
+    for block, level in zip(blocks, torch.linspace(*COUNT_LEVELS, len(blocks)).tolist(), strict=True):
+        _start_as_shifts(block)
+        _start_as_lookups(block, level)
 
 
 def _start_as_shifts(block: SynapBlock) -> None:
@@ -56,7 +62,7 @@ def _start_as_shifts(block: SynapBlock) -> None:
         ssm.conv.weight[shift * size : (shift + 1) * size, width - 1 - shift] += 1.0
 
 
-def _start_as_lookups(block: SynapBlock) -> None:
+def _start_as_lookups(block: SynapBlock, count_level: float) -> None:
     """Heads start as lookups that copy: equal tokens match, and what is found is written as it was.
 
     Query and key of a head have one projection, each of its own shift. The output is the transpose of the
@@ -82,6 +88,17 @@ def _start_as_lookups(block: SynapBlock) -> None:
             pathway.v_proj.weight[rows, :size] += values
             pathway.o_proj.weight[:, rows] += COPY * (values @ block.ssm.in_proj.weight[:size]).T
             if pathway is block.memory:
-                pathway.null_level[head] = level
-                pathway.found_gain[head] = COUNT_GAIN if level > 1 else 1.0
-                pathway.o_proj.weight[:, rows.stop - 1].normal_(std=COUNT_STD)
+                _start_as_counter(pathway, head, rows.stop - 1, level, count_level)
+
+
+def _start_as_counter(
+    memory: WriteableMemory, head: int, found: int, level: float | None, count_level: float
+) -> None:
+    """Set how one head of the memory weighs the null slot; `found` is the column of its found share."""
+    counts = level is None
+    memory.null_level[head] = count_level if counts else level
+    memory.sharpness[head] = COUNT_SHARPNESS if counts else SHARPNESS
+    if counts and memory.ssmax is not None:
+        memory.ssmax[head] = 0.0
+    memory.found_gain[head] = COUNT_GAIN if counts else 1.0
+    memory.o_proj.weight[:, found].normal_(std=COUNT_STD)

@@ -35,10 +35,11 @@ from synapnet_edge.training.objective import (
 from synapnet_edge.training.parallel import Ranks, launch, run_rank
 from synapnet_edge.training.schedule import (
     PretrainConfig,
+    draw_write_share,
     learning_rate_at,
+    least_write_share_at,
     stage_at,
     step_generator,
-    write_share_at,
 )
 
 LOG = logging.getLogger(__name__)
@@ -203,7 +204,7 @@ class Trainer:
         index, stage = stage_at(self.config, step)
         rng = step_generator(self.seed, step)
         chunk_len = int(rng.choice(self.chunk_lens))
-        share = write_share_at(self.config, step, self.final_share)
+        share = draw_write_share(rng, least_write_share_at(self.config, step, self.final_share))
         batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts)
         readouts = int((batch.targets != IGNORE).sum())
         ids, positions, targets = to_tensors(batch.take(self.ranks.part(len(batch))), self.device)

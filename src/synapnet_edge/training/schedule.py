@@ -78,8 +78,9 @@ class PretrainConfig:
     chunk_lens : tuple of int
         Chunk lengths drawn per step, so that no ability depends on one of them.
     write_share_anneal_steps : int
-        Steps over which the share of tokens written goes from 1 to its final value: the memory path is
-        trained before the salience has learned what to write.
+        Steps over which the least share of tokens written goes from 1 to its final value: the memory path is
+        trained before the salience has learned what to write. Each step draws its share between that and
+        1, so that reads learn to stand more entries than their training length would give.
     mixture : dict
         Task name to weight.
     processes : int
@@ -149,10 +150,18 @@ def learning_rate_at(config: PretrainConfig, step: int) -> float:
     return config.learning_rate * share
 
 
-def write_share_at(config: PretrainConfig, step: int, final: float) -> float:
-    """Share of a chunk's tokens written to memory: linear from 1 to `final`."""
+def least_write_share_at(config: PretrainConfig, step: int, final: float) -> float:
+    """Least share of a chunk's tokens that a step may write to memory: linear from 1 to `final`."""
     progress = min(1.0, step / max(1, config.write_share_anneal_steps))
     return 1.0 + (final - 1.0) * progress
+
+
+def draw_write_share(rng: np.random.Generator, least: float) -> float:
+    """Share between `least` and 1, uniform in its logarithm.
+
+    A step that writes everything fills the memory as a context 1 / `final` times longer would.
+    """
+    return float(least ** rng.random())
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
