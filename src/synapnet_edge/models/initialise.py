@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -10,10 +11,20 @@ from torch import nn
 from synapnet_edge.models.episodic_memory import WriteableMemory
 from synapnet_edge.models.synapblock import SynapBlock
 
-# What heads start as, in turn: (shift of the query, shift of the key, level of the memory's null slot). "The
-# token before me" against "the token before you" finds the value of an asked key, the others find the same
-# token, its successor, ... Heads without a level of their own count.
-LOOKUPS = ((1, 1, 0.5), (1, 1, None), (1, 0, None), (0, 1, 0.5), (0, 0, None), (1, 2, 0.8))
+# What heads start as: (shifts of the query, shifts of the key, level of the memory's null slot). "The token
+# before me" against "the token before you" finds the value of an asked key; two shifts find a record by two
+# of its tokens. Heads without a level of their own count. A layer's last head takes its turn from the second
+# list.
+Lookup = tuple[tuple[int, ...], tuple[int, ...], float | None]
+LOOKUPS: tuple[Lookup, ...] = (
+    ((1,), (1,), 0.5),
+    ((1,), (1,), None),
+    ((1,), (0,), None),
+    ((0,), (1,), 0.5),
+    ((1, 2), (1, 2), 0.8),
+)
+IN_TURN: tuple[Lookup, ...] = (((0,), (0,), None), ((2, 3), (1, 2), 0.8), ((1, 0), (1, 2), 0.8))
+SAME_TOKEN: Lookup = ((0,), (0,), 0.5)
 # A counting head's null slot is a little more attractive than a match, so the found share is nearly linear in
 # the number of matches; each layer has another level, hence another curve. Its scale does not grow with the
 # memory: the share must mean the same at any length.
@@ -41,9 +52,9 @@ def initialise(model: nn.Module, depth: int) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     blocks = [module for module in model.modules() if isinstance(module, SynapBlock)]
-    for block, level in zip(blocks, torch.linspace(*COUNT_LEVELS, len(blocks)).tolist(), strict=True):
-        _start_as_shifts(block)
-        _start_as_lookups(block, level)
+    for layer, level in enumerate(torch.linspace(*COUNT_LEVELS, len(blocks)).tolist()):
+        _start_as_shifts(blocks[layer])
+        _start_as_lookups(blocks[layer], (*LOOKUPS, IN_TURN[layer % len(IN_TURN)]), level)
 
 
 def _start_as_shifts(block: SynapBlock) -> None:
@@ -62,7 +73,7 @@ def _start_as_shifts(block: SynapBlock) -> None:
         ssm.conv.weight[shift * size : (shift + 1) * size, width - 1 - shift] += 1.0
 
 
-def _start_as_lookups(block: SynapBlock, count_level: float) -> None:
+def _start_as_lookups(block: SynapBlock, lookups: Sequence[Lookup], count_level: float) -> None:
     """Heads start as lookups that copy: equal tokens match, and what is found is written as it was.
 
     Query and key of a head have one projection, each of its own shift. The output is the transpose of the
@@ -71,18 +82,19 @@ def _start_as_lookups(block: SynapBlock, count_level: float) -> None:
     """
     width = block.ssm.conv.weight.shape[1] if block.cfg.use_preconv else 1
     size = block.ssm.conv.weight.shape[0] // block.ssm.conv.weight.shape[1]
-    lookups = [lookup for lookup in LOOKUPS if max(lookup[:2]) < width]
+    possible = [lookup for lookup in lookups if max(*lookup[0], *lookup[1]) < width] or [SAME_TOKEN]
     for pathway in (block.attention, block.memory):
         if pathway is None:
             continue
         head_dim = pathway.q_proj.out_features // pathway.heads
         for head in range(pathway.heads):
             rows = slice(head * head_dim, (head + 1) * head_dim)
-            features = torch.randn(head_dim, size) / math.sqrt(size)
-            of_query, of_key, level = lookups[head % len(lookups)]
-            for projection, shift in ((pathway.q_proj, of_query), (pathway.k_proj, of_key)):
+            features = torch.randn(2, head_dim, size) / math.sqrt(size)
+            of_query, of_key, level = possible[head % len(possible)]
+            for projection, shifts in ((pathway.q_proj, of_query), (pathway.k_proj, of_key)):
                 projection.weight[rows] *= LEAK
-                projection.weight[rows, shift * size : (shift + 1) * size] += features
+                for features_of, shift in zip(features, shifts, strict=False):
+                    projection.weight[rows, shift * size : (shift + 1) * size] += features_of
             values = torch.randn(head_dim, size) / math.sqrt(size)
             pathway.v_proj.weight[rows] *= LEAK
             pathway.v_proj.weight[rows, :size] += values
