@@ -22,6 +22,7 @@ class SynapNetEdgeConfig:
     num_classes : classes C of the classification head.
     heads : attention heads H; divides ``dim``.
     episodic_slots : tokens that each layer writes to memory at the end of a chunk.
+    max_entries : entries each layer keeps, the most salient ones, unless another store is given.
     chunk_len : tokens between two memory writes.
     conv_width : taps of the causal depthwise convolution.
     window : width [tokens] of the local attention window.
@@ -42,6 +43,7 @@ class SynapNetEdgeConfig:
     num_classes: int = 64
     heads: int = 6
     episodic_slots: int = 32
+    max_entries: int = 1024
     chunk_len: int = 128
     conv_width: int = 4
     window: int = 32
@@ -77,6 +79,12 @@ class SynapNetEdgeConfig:
             ("head", self.head, " or ".join(repr(h) for h in HEADS), self.head in HEADS),
             ("heads", self.heads, f"a divisor of dim = {self.dim}", self.dim % self.heads == 0),
             self._at_most("chunk_len", "max_len"),
+            (
+                "max_entries",
+                self.max_entries,
+                f"at least episodic_slots = {self.episodic_slots}",
+                self.max_entries >= self.episodic_slots,
+            ),
             ("use_memory", self.use_memory, "at least one pathway in use", self._pathways() > 0),
             *(self._at_most(key, "chunk_len") for key in ("window", "top_k", "episodic_slots", "conv_width")),
         ]

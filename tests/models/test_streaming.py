@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synapnet_edge.models import UnboundedStore
+from synapnet_edge.models import SalientStore, UnboundedStore
 from tests.models.conftest import CHUNK, build
 
 
@@ -125,15 +125,42 @@ def test_whole_chunks_at_once_give_the_numbers_of_one_at_a_time(model, ids, chun
     """Training and long prompts process many chunks in one pass; a store that wants one each gets that."""
 
     class OneAtATime(UnboundedStore):
-        def __init__(self):
-            super().__init__()
-            self.takes_many_chunks = False
+        def chunks_at_once(self, slots):
+            return 1
 
     stores = UnboundedStore(), OneAtATime()
     together, alone = (model(ids, chunk_len=chunk_len, write_share=share, store=store) for store in stores)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     for layer in range(2):
         assert torch.equal(stores[0].positions[layer], stores[1].positions[layer])
+
+
+def test_a_full_memory_keeps_its_most_salient_entries_whatever_the_pieces():
+    """Chunks are written together only while nothing must be forgotten between them."""
+    model = build(max_entries=10)
+    ids = torch.randint(0, 40, (2, 6 * CHUNK), generator=torch.Generator().manual_seed(4))
+    stores = SalientStore(10), SalientStore(10)
+    with torch.no_grad():
+        whole = model(ids, store=stores[0])
+        state = model.init_state(2, store=stores[1])
+        for piece in ids.split(5, dim=1):
+            hidden, state = model.step(piece, state)
+        torch.testing.assert_close(model.read_out(hidden[:, -1]), whole, rtol=1e-4, atol=1e-5)
+        assert torch.equal(whole, model(ids)), "it is the model's own store"
+    for layer in range(2):
+        assert stores[0].read(layer).keys.shape[2] == 10
+        assert torch.equal(stores[0].positions[layer], stores[1].positions[layer])
+        assert (stores[0].positions[layer].diff(dim=1) > 0).all()
+
+
+def test_a_capped_store_holds_the_most_salient_of_all_writes():
+    store = SalientStore(3)
+    for chunk, salience in enumerate([[-1.0, -9.0], [-0.5, -7.0], [-2.0, -8.0]]):
+        keys = torch.full((1, 1, 2, 4), float(chunk))
+        store.write(0, keys, keys, torch.tensor([salience]), torch.tensor([[2 * chunk, 2 * chunk + 1]]))
+    assert store.positions[0].tolist() == [[0, 2, 4]]
+    assert store.read(0).bias.tolist() == [[-1.0, -0.5, -2.0]] and store.read(0).count.tolist() == [3.0]
+    assert store.read(0).keys[0, 0, :, 0].tolist() == [0.0, 1.0, 2.0]
 
 
 def test_generation_continues_as_a_full_pass_would(ids):

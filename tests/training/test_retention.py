@@ -66,7 +66,8 @@ def test_no_document_is_on_both_sides(model):
     train, validation = collect_examples(model, RetentionSettings.from_dict(SMALL | {"documents": 5}), rng)
     assert len(train.group.unique()) == 4 * 4 and len(validation.group.unique()) == 4
     rows = {tuple(row) for row in train.values.tolist()}
-    assert not any(tuple(row) in rows for row in validation.values[:50].tolist())
+    # Only the token that begins every document gives the same entry in all of them.
+    assert sum(tuple(row) in rows for row in validation.values[:50].tolist()) <= 1
 
 
 def planted(n_groups: int, seed: int, signal: bool) -> Examples:

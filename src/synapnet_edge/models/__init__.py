@@ -1,6 +1,21 @@
 """The hybrid model and the state it carries."""
 
-from synapnet_edge.models.state import EntryStore, LayerState, MemoryView, ModelState, UnboundedStore
+from synapnet_edge.models.state import (
+    EntryStore,
+    LayerState,
+    MemoryView,
+    ModelState,
+    SalientStore,
+    UnboundedStore,
+)
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 
-__all__ = ["EntryStore", "LayerState", "MemoryView", "ModelState", "SynapNetEdge", "UnboundedStore"]
+__all__ = [
+    "EntryStore",
+    "LayerState",
+    "MemoryView",
+    "ModelState",
+    "SalientStore",
+    "SynapNetEdge",
+    "UnboundedStore",
+]

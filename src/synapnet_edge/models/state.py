@@ -5,6 +5,7 @@ The model knows the episodic memory only through `EntryStore`; budgets, tiers an
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -38,9 +39,13 @@ class EntryStore(ABC):
 
     #: Whether `observe_read` needs attention mass; collecting it costs a second softmax layout.
     wants_mass: bool = False
-    #: Whether several chunks may be written by one `write`. Not if what a chunk reads depends on what the
-    #: chunk before it made the store forget.
-    takes_many_chunks: bool = False
+
+    def chunks_at_once(self, slots: int) -> int:
+        """How many chunks of `slots` entries may be written by one `write`.
+
+        One, if what a chunk reads can depend on what the chunk before it made the store forget.
+        """
+        return 1
 
     @abstractmethod
     def read(self, layer: int) -> MemoryView | None:
@@ -80,11 +85,13 @@ class UnboundedStore(EntryStore):
 
     def __init__(self, record_mass: bool = False) -> None:
         self.wants_mass = record_mass
-        self.takes_many_chunks = not record_mass  # read mass is kept per chunk
         self.positions: dict[int, Tensor] = {}
         self.mass_by_chunk: dict[int, list[Tensor]] = {}
         self._entries: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         self._open_mass: dict[int, Tensor] = {}
+
+    def chunks_at_once(self, slots: int) -> int:
+        return 1 if self.wants_mass else sys.maxsize  # read mass is kept per chunk
 
     def read(self, layer: int) -> MemoryView | None:
         if layer not in self._entries:
@@ -123,6 +130,43 @@ class UnboundedStore(EntryStore):
     def flush_mass(self) -> None:
         """Close an unfinished last chunk, so that its reads are part of `mass_by_chunk`."""
         self.end_chunk()
+
+
+class SalientStore(UnboundedStore):
+    """Keeps the `capacity` most salient entries of every layer: constant memory, and reads that stay as
+    they were trained, however long the stream. Differentiable.
+
+    Parameters
+    ----------
+    capacity : int
+        Most entries per layer and stream.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+
+    def chunks_at_once(self, slots: int) -> int:
+        held = max((positions.shape[1] for positions in self.positions.values()), default=0)
+        return max(1, (self.capacity - held) // slots)
+
+    def write(
+        self,
+        layer: int,
+        keys: Tensor,
+        values: Tensor,
+        log_salience: Tensor,
+        positions: Tensor,
+        query: Tensor | None = None,
+    ) -> None:
+        super().write(layer, keys, values, log_salience, positions, query)
+        keys, values, log_salience = self._entries[layer]
+        if log_salience.shape[1] <= self.capacity:
+            return
+        kept = log_salience.detach().topk(self.capacity, dim=1).indices.sort(dim=1).values
+        where = kept[:, None, :, None].expand(-1, keys.shape[1], -1, keys.shape[3])
+        self._entries[layer] = (keys.gather(2, where), values.gather(2, where), log_salience.gather(1, kept))
+        self.positions[layer] = self.positions[layer].gather(1, kept)
 
 
 @dataclass

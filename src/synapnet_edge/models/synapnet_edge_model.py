@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models.initialise import initialise
-from synapnet_edge.models.state import EntryStore, ModelState, UnboundedStore
+from synapnet_edge.models.state import EntryStore, ModelState, SalientStore
 from synapnet_edge.models.synapblock import SynapBlock, Write
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 GROUP_TOKENS = 2048  # tokens of a batch from which on matrix products no longer gain from more rows
-GROUP_UNTIL = 4096  # tokens seen after which the stored entries are too many to be repeated per chunk
 
 
 class Embedding(nn.Module):
@@ -89,7 +88,7 @@ class SynapNetEdge(nn.Module):
         chunk_len, write_share : int, float, optional
             Override the configured chunk length and share of tokens written (training anneals them).
         store : EntryStore, optional
-            Episodic memory to use; unbounded by default.
+            Episodic memory to use; by default the `max_entries` most salient of each layer.
 
         Returns
         -------
@@ -124,7 +123,7 @@ class SynapNetEdge(nn.Module):
         device = self.embed.token.weight.device
         layers = [block.initial_state(batch_size, device) for block in self.blocks]
         slots = max(1, math.ceil(share * chunk_len))
-        return ModelState(layers, UnboundedStore() if store is None else store, chunk_len, slots)
+        return ModelState(layers, store or SalientStore(self.cfg.max_entries), chunk_len, slots)
 
     def step(self, ids: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Process the next piece ids [B, T] (any T >= 1).
@@ -223,9 +222,10 @@ class SynapNetEdge(nn.Module):
         Every result stays the same, because what a chunk writes depends on nothing outside of it and the
         layers below.
         """
-        if state.chunk_fill or not state.store.takes_many_chunks or state.tokens >= GROUP_UNTIL:
+        if state.chunk_fill:
             return 1
-        return max(1, min(tokens, GROUP_TOKENS // batch) // state.chunk_len)
+        chunks = min(tokens, GROUP_TOKENS // batch) // state.chunk_len
+        return max(1, min(chunks, state.store.chunks_at_once(state.slots)))
 
     def _piece(self, ids: Tensor, state: ModelState, chunks: int) -> Tensor:
         """Process a piece of the open chunk, or several whole chunks."""
