@@ -66,8 +66,9 @@ def test_no_document_is_on_both_sides(model):
     train, validation = collect_examples(model, RetentionSettings.from_dict(SMALL | {"documents": 5}), rng)
     assert len(train.group.unique()) == 4 * 4 and len(validation.group.unique()) == 4
     rows = {tuple(row) for row in train.values.tolist()}
-    # Only the token that begins every document gives the same entry in all of them.
-    assert sum(tuple(row) in rows for row in validation.values[:50].tolist()) <= 1
+    seen = {tuple(row) for row in validation.values.tolist()}
+    # A shared document would share all its entries; frame tokens such as the first one are alike in all.
+    assert len(rows & seen) < 0.1 * len(seen)
 
 
 def planted(n_groups: int, seed: int, signal: bool) -> Examples:

@@ -18,9 +18,9 @@ from synapnet_edge.models.synapblock import SynapBlock
 Lookup = tuple[tuple[int, ...], tuple[int, ...], float | None]
 LOOKUPS: tuple[Lookup, ...] = (
     ((1,), (1,), 0.5),
-    ((1,), (1,), None),
-    ((1,), (0,), None),
     ((0,), (1,), 0.5),
+    ((1,), (0,), None),
+    ((1,), (1,), None),
     ((1, 2), (1, 2), 0.8),
 )
 IN_TURN: tuple[Lookup, ...] = (((0,), (0,), None), ((2, 3), (1, 2), 0.8), ((1, 0), (1, 2), 0.8))
