@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from synapnet_edge.models.attend import (
     attend,
     attend_observed,
+    attention_probabilities,
     merge_heads,
     normalised_heads,
     split_heads,
@@ -85,11 +86,13 @@ class WriteableMemory(nn.Module):
         layer: int,
         written: Pending | None = None,
         chunks: int = 1,
+        watch: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Read for bound [B, T, inner], the last T of the `pending` tokens; returns [B, T, dim].
 
         With `chunks` = G > 1 the T = G C tokens are G whole chunks: each sees its own tokens, the stored
-        entries and, of `written` [B, H, G K, d], what the chunks before it wrote.
+        entries and, of `written` [B, H, G K, d], what the chunks before it wrote. `watch`
+        receives the probabilities [B G, H, T, N + p + 1].
         """
         view = store.read(layer)
         if chunks > 1:
@@ -100,6 +103,10 @@ class WriteableMemory(nn.Module):
         if store.wants_mass and view is not None:
             read, mass = attend_observed(query, keys, values, bias)
             store.observe_read(layer, mass[:, : view.bias.shape[1]])
+        elif watch is not None:
+            probabilities = attention_probabilities(query, keys, bias)
+            watch(probabilities)
+            read = probabilities @ values
         else:
             read = attend(query, keys, values, bias)
         found = _last_feature(read)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from synapnet_edge.models.salience_teacher import SalienceTeacher
+
 
 class MemoryView(NamedTuple):
     """Readable entries of one layer.
@@ -212,6 +214,8 @@ class ModelState:
         Tokens seen so far; never wraps, nothing depends on a maximum.
     chunk_fill : int
         Tokens in the open chunk.
+    teacher : SalienceTeacher or None
+        Watches the reads while training.
     """
 
     layers: list[LayerState]
@@ -220,3 +224,4 @@ class ModelState:
     slots: int
     tokens: int = 0
     chunk_fill: int = 0
+    teacher: SalienceTeacher | None = None

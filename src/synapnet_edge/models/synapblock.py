@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models.episodic_memory import Pending, WriteableMemory, stack_chunks
+from synapnet_edge.models.salience_teacher import SalienceTeacher
 from synapnet_edge.models.scale_bridge import PlainSum, ScaleBridge
 from synapnet_edge.models.sparse_attention import Salience, SparseEventAttention
 from synapnet_edge.models.ssm import SimpleSSM
@@ -28,11 +29,17 @@ class Write(NamedTuple):
         Position of the (first) chunk's first token.
     quantizer : callable or None
         Applied to keys and values of entries.
+    start : int
+        Position of the piece's first token.
+    teacher : SalienceTeacher or None
+        Watches the reads while training.
     """
 
     slots: int
     first_position: int
     quantizer: Callable[[Tensor], Tensor] | None
+    start: int = 0
+    teacher: SalienceTeacher | None = None
 
 
 class FeedForward(nn.Module):
@@ -119,11 +126,17 @@ class SynapBlock(nn.Module):
         state.memory_keys = _append(state.memory_keys, keys, 2)
         state.memory_values = _append(state.memory_values, values, 2)
         pending = Pending(state.memory_keys, state.memory_values, state.log_salience)
-        if chunks == 1:
-            return self.memory.read(bound, pending, store, layer)
-        entries, index = self.memory.select(pending, write.slots, chunks, write.quantizer)
-        read = self.memory.read(bound, pending, store, layer, entries, chunks)
-        store.write(layer, *entries, write.first_position + index)
+        entries = index = None
+        if chunks > 1:
+            entries, index = self.memory.select(pending, write.slots, chunks, write.quantizer)
+
+        def watch(probabilities: Tensor) -> None:
+            write.teacher.observe(probabilities, pending.log_salience, write.start, chunks, index)
+
+        watching = watch if write.teacher is not None else None
+        read = self.memory.read(bound, pending, store, layer, entries, chunks, watching)
+        if chunks > 1:
+            store.write(layer, *entries, write.first_position + index)
         return read
 
 

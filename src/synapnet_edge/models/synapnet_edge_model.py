@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models.initialise import initialise
+from synapnet_edge.models.salience_teacher import SalienceTeacher
 from synapnet_edge.models.state import EntryStore, ModelState, SalientStore
 from synapnet_edge.models.synapblock import SynapBlock, Write
 
@@ -73,6 +74,7 @@ class SynapNetEdge(nn.Module):
         chunk_len: int | None = None,
         write_share: float | None = None,
         store: EntryStore | None = None,
+        teacher: SalienceTeacher | None = None,
     ) -> Tensor:
         """Process whole sequences.
 
@@ -87,6 +89,8 @@ class SynapNetEdge(nn.Module):
             change any real position, so the mask only tells where each row ends.
         chunk_len, write_share : int, float, optional
             Override the configured chunk length and share of tokens written (training anneals them).
+        teacher : SalienceTeacher, optional
+            Watches what is read, to train the salience.
         store : EntryStore, optional
             Episodic memory to use; by default the `max_entries` most salient of each layer.
 
@@ -97,6 +101,7 @@ class SynapNetEdge(nn.Module):
             Language model: [B, T, V].
         """
         state = self.init_state(ids.shape[0], store=store, chunk_len=chunk_len, write_share=write_share)
+        state.teacher = teacher
         hidden, _ = self.step(ids, state)
         if self.cfg.head == "lm":
             return self.read_out(hidden)
@@ -229,7 +234,8 @@ class SynapNetEdge(nn.Module):
 
     def _piece(self, ids: Tensor, state: ModelState, chunks: int) -> Tensor:
         """Process a piece of the open chunk, or several whole chunks."""
-        write = Write(state.slots, state.tokens - state.chunk_fill, self.entry_quantizer)
+        first = state.tokens - state.chunk_fill
+        write = Write(state.slots, first, self.entry_quantizer, state.tokens, state.teacher)
         x = self.embed(ids, state.chunk_fill, chunks)
         for layer, block in enumerate(self.blocks):
             x = block(x, state.layers[layer], state.store, layer, write, chunks)

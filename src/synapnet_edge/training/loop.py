@@ -17,6 +17,7 @@ from tqdm import tqdm
 from synapnet_edge.artifacts import write_table, write_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
+from synapnet_edge.models.salience_teacher import SalienceTeacher
 from synapnet_edge.tasks import IGNORE, Mixture
 from synapnet_edge.training import probe
 from synapnet_edge.training.checkpoint import load_checkpoint, save_checkpoint
@@ -211,12 +212,16 @@ class Trainer:
         rate = learning_rate_at(self.config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        teacher = SalienceTeacher(positions) if self.config.salience_weight else None
         with autocast(self.device, self.bfloat16):
-            logits = self.model(ids, positions, chunk_len=chunk_len, write_share=share)
+            logits = self.model(ids, positions, chunk_len=chunk_len, write_share=share, teacher=teacher)
         loss, correct = read_out_sums(logits, targets)
         loss = loss / readouts
+        total = loss
+        if teacher is not None:
+            total = loss + self.config.salience_weight / self.ranks.size * teacher.loss()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total.backward()
         sums = torch.stack([loss.detach(), correct / readouts])
         sums = self.ranks.sum_gradients(list(self.model.parameters()), sums)
         mean_loss, accuracy = sums.tolist()

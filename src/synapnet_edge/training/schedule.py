@@ -77,6 +77,8 @@ class PretrainConfig:
     curriculum : tuple of Stage
     chunk_lens : tuple of int
         Chunk lengths drawn per step, so that no ability depends on one of them.
+    salience_weight : float
+        Weight of the loss that teaches the salience which tokens questions read (0 = off).
     write_share_anneal_steps : int
         Steps over which the least share of tokens written goes from 1 to its final value: the memory path is
         trained before the salience has learned what to write. Each step draws its share between that and
@@ -101,6 +103,7 @@ class PretrainConfig:
     checkpoint_every: int = 100
     chunk_lens: tuple[int, ...] = (32, 64, 128)
     write_share_anneal_steps: int = 1
+    salience_weight: float = 0.0
     final_rate: float = 0.05
     processes: int = 1
     ema: float = 0.0

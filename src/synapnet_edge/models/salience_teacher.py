@@ -1,0 +1,85 @@
+"""What the salience should have been: which tokens the questions of a training row really read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+POSITIVE_WEIGHT = 4.0  # few tokens are read; a needle that is not written costs more than a filler that is
+
+
+class SalienceTeacher:
+    """Collects, layer by layer, the loss of the salience against the reads of the questions.
+
+    The ordinary loss alone trains the salience only while reads are contested: a sharp match is found
+    whatever its salience, yet the entry must have been written. Here the target of a token is the largest
+    share of a read, over heads and questions, that it received as a pending token or as an entry; the loss
+    is the binary cross entropy of its salience. Tokens that were not written and not read tell nothing and
+    do not count. The targets carry no gradient.
+
+    Parameters
+    ----------
+    positions : Tensor
+        [B, Q] int64, the positions of the questions; duplicates do no harm.
+    """
+
+    def __init__(self, positions: Tensor) -> None:
+        self.positions = positions
+        self._losses: list[Tensor] = []
+
+    def observe(
+        self,
+        probabilities: Tensor,
+        log_salience: Tensor,
+        start: int,
+        chunks: int,
+        written: Tensor | None,
+    ) -> None:
+        """Take in one layer's reads of one piece.
+
+        Parameters
+        ----------
+        probabilities : Tensor
+            [B G, H, T, N + p + 1] of G chunks (or of one piece, G = 1) over N entries, p pending tokens and
+            the null slot; the last columns of the N belong to `written`.
+        log_salience : Tensor
+            [B, G p] of the pending tokens.
+        start : int
+            Position of the first of the T queries of the piece.
+        chunks : int
+            G.
+        written : Tensor, optional
+            [B, G K] indices among the pending tokens of the entries that the chunks write.
+        """
+        batch, length = self.positions.shape[0], probabilities.shape[2]
+        pending = log_salience.shape[1] // chunks
+        at = self.positions - start
+        row, column = ((at >= 0) & (at < chunks * length)).nonzero(as_tuple=True)
+        at = at[row, column]
+        block = row * chunks + at // length
+        shares = probabilities.detach()[block, :, at % length].amax(dim=1).float()
+        entries = probabilities.shape[3] - pending - 1
+        target = _largest(shares[:, entries : entries + pending], block, batch * chunks)
+        target = target.view(batch, chunks * pending)
+        counts = target > 0
+        if written is not None:
+            later = _largest(shares[:, entries - written.shape[1] : entries], row, batch)
+            target = target.scatter_reduce(1, written, later, "amax")
+            counts = counts.scatter(1, written, torch.ones_like(written, dtype=torch.bool))
+        self._losses.append(_cross_entropy(log_salience, target, counts))
+
+    def loss(self) -> Tensor:
+        """Mean over all layers and pieces; zero if nothing was observed."""
+        return torch.stack(self._losses).mean() if self._losses else torch.zeros(())
+
+
+def _largest(values: Tensor, row: Tensor, rows: int) -> Tensor:
+    """[rows, n] elementwise maximum of the values [R, n] of each row, 0 where there are none."""
+    out = values.new_zeros(rows, values.shape[1])
+    return out.scatter_reduce(0, row[:, None].expand_as(values), values, "amax")
+
+
+def _cross_entropy(log_salience: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+    log_rest = torch.log((-torch.expm1(log_salience)).clamp_min(1e-6))
+    loss = -(POSITIVE_WEIGHT * target * log_salience + (1 - target) * log_rest)
+    return (loss * counts).sum() / counts.sum().clamp_min(1)

@@ -1,0 +1,33 @@
+"""The salience is taught by what questions read, and by nothing else."""
+
+import torch
+
+from synapnet_edge.models.salience_teacher import SalienceTeacher
+from tests.models.conftest import CHUNK, build
+
+
+def test_targets_are_the_largest_share_over_heads_and_questions_by_hand():
+    """Two chunks of two tokens, one entry each, one question in the second chunk."""
+    probabilities = torch.zeros(2, 2, 2, 5)  # [B G, H, T, 2 entries + 2 pending + null]
+    probabilities[1, 0, 1] = torch.tensor([0.6, 0.0, 0.1, 0.0, 0.3])
+    probabilities[1, 1, 1] = torch.tensor([0.2, 0.0, 0.0, 0.4, 0.4])
+    probabilities[0] = 0.9  # nobody asked there
+    log_salience = torch.tensor([[-1.0, -2.0, -3.0, -0.5]], requires_grad=True)
+    teacher = SalienceTeacher(torch.tensor([[3]]))
+    teacher.observe(probabilities, log_salience, 0, 2, torch.tensor([[1, 2]]))
+    # Token 0 was neither written nor read; 1 was read as an entry with 0.6; 2 and 3 as pending tokens.
+    target, salience = torch.tensor([0.6, 0.1, 0.4]), log_salience[0, 1:]
+    expected = -(4 * target * salience + (1 - target) * torch.log(1 - salience.exp())).mean()
+    torch.testing.assert_close(teacher.loss(), expected)
+    teacher.loss().backward()
+    assert log_salience.grad[0, 0] == 0
+
+
+def test_watching_changes_no_result_and_trains_the_salience_of_every_layer(ids):
+    model = build().train()
+    positions = torch.tensor([[2 * CHUNK + 3, ids.shape[1] - 1]]).expand(len(ids), -1)
+    teacher = SalienceTeacher(positions)
+    watched = model(ids, positions, teacher=teacher)
+    torch.testing.assert_close(watched, model(ids, positions), rtol=1e-4, atol=1e-5)
+    teacher.loss().backward()
+    assert all(block.salience.score.weight.grad.abs().max() > 0 for block in model.blocks)
