@@ -283,7 +283,8 @@ def test_manager_reports_its_ledger_and_keeps_its_budget(model, ids):
     _, debug = model.forward_streaming(ids, 30, baee_manager=manager)
     ledger = debug["memory"]
     assert ledger["bytes"] <= ledger["budget_bytes"] == int(0.003 * 2**20)
-    assert sum(ledger["bytes_by_tier"].values()) == ledger["bytes"]
+    # By tier the ledger shows the fullest stream, which need not be the same one for each.
+    assert sum(ledger["bytes_by_tier"].values()) >= ledger["bytes"]
     assert ledger["evicted"] + ledger["merged"] > 0
     assert "no classifier" in ledger["policy"] and "no classifier" in repr(manager)
 

@@ -52,9 +52,11 @@ def initialise(model: nn.Module, depth: int) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     blocks = [module for module in model.modules() if isinstance(module, SynapBlock)]
-    for layer, level in enumerate(torch.linspace(*COUNT_LEVELS, len(blocks)).tolist()):
-        _start_as_shifts(blocks[layer])
-        _start_as_lookups(blocks[layer], (*LOOKUPS, IN_TURN[layer % len(IN_TURN)]), level)
+    low, high = COUNT_LEVELS
+    for layer, block in enumerate(blocks):
+        level = low + (high - low) * layer / max(1, len(blocks) - 1)
+        _start_as_shifts(block)
+        _start_as_lookups(block, (*LOOKUPS, IN_TURN[layer % len(IN_TURN)]), level)
 
 
 def _start_as_shifts(block: SynapBlock) -> None:

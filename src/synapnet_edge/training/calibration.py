@@ -135,7 +135,7 @@ def write_statistics(
             if leader != name:
                 alias[name] = leader
                 continue
-        stored[name] = value
+        stored[name] = value.clone()  # layers that read one input share their sums
     write_tensors(path, stored, {**(metadata or {}), "alias": alias})
 
 
