@@ -63,7 +63,7 @@ def _start_as_shifts(block: SynapBlock) -> None:
     """Bound states start as the same features of the last `conv_width` tokens, side by side.
 
     A random convolution mixes neighbours, and the trace of one token in it is too faint to be matched: with
-    shifts, recall of a key's value appeared after a fifth of the training it took otherwise.
+    shifts, recall of a key's value appears after a fraction of the training.
     """
     ssm = block.ssm
     width = ssm.conv.weight.shape[1]
