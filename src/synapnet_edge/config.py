@@ -43,7 +43,7 @@ class SynapNetEdgeConfig:
     num_classes: int = 64
     heads: int = 6
     episodic_slots: int = 32
-    max_entries: int = 1024
+    max_entries: int = 256
     chunk_len: int = 128
     conv_width: int = 4
     window: int = 32

@@ -1,5 +1,6 @@
 """The salience is taught by what questions read, and by nothing else."""
 
+import pytest
 import torch
 
 from synapnet_edge.models.salience_teacher import SalienceTeacher
@@ -23,8 +24,23 @@ def test_targets_are_the_largest_share_over_heads_and_questions_by_hand():
     assert log_salience.grad[0, 0] == 0
 
 
-def test_watching_changes_no_result_and_trains_the_salience_of_every_layer(ids):
-    model = build().train()
+def test_entries_that_a_full_memory_had_dropped_tell_nothing():
+    """Two chunks write two tokens each; the second one's question sees the second entry only."""
+    probabilities = torch.zeros(2, 1, 2, 4)  # [B G, H, T, 1 entry + 2 pending + null]
+    probabilities[1, 0, 1] = torch.tensor([0.6, 0.0, 0.1, 0.3])
+    log_salience = torch.tensor([[-1.0, -2.0, -3.0, -0.5]])
+    teacher = SalienceTeacher(torch.tensor([[3]]))
+    kept = torch.tensor([[-1], [1]])
+    teacher.observe(probabilities, log_salience, 0, 2, torch.tensor([[0, 1, 2, 3]]), kept)
+    # Read were token 1 (0.6, an entry) and token 3 (0.1, pending).
+    target, salience = torch.tensor([0.6, 0.1]), log_salience[0, [1, 3]]
+    expected = -(4 * target * salience + (1 - target) * torch.log(1 - salience.exp())).mean()
+    torch.testing.assert_close(teacher.loss(), expected)
+
+
+@pytest.mark.parametrize("max_entries", [10, 1024])
+def test_watching_changes_no_result_and_trains_the_salience_of_every_layer(ids, max_entries):
+    model = build(max_entries=max_entries).train()
     positions = torch.tensor([[2 * CHUNK + 3, ids.shape[1] - 1]]).expand(len(ids), -1)
     teacher = SalienceTeacher(positions)
     watched = model(ids, positions, teacher=teacher)

@@ -136,7 +136,7 @@ def test_whole_chunks_at_once_give_the_numbers_of_one_at_a_time(model, ids, chun
 
 
 def test_a_full_memory_keeps_its_most_salient_entries_whatever_the_pieces():
-    """Chunks are written together only while nothing must be forgotten between them."""
+    """Chunks that are processed together see what each would have seen by itself."""
     model = build(max_entries=10)
     ids = torch.randint(0, 40, (2, 6 * CHUNK), generator=torch.Generator().manual_seed(4))
     stores = SalientStore(10), SalientStore(10)

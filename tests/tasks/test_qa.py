@@ -158,6 +158,6 @@ def test_training_blocks_use_every_argument_and_only_complete_facts(two):
 
 def test_layouts_that_are_too_small_are_refused():
     with pytest.raises(ValueError, match="needs 16 names, only 15"):
-        Qa2(Layout(names=15))
+        Qa2(layout=Layout(names=15))
     with pytest.raises(ValueError, match="needs 4 relations, only 3"):
         Qa1(Layout(relations=3))

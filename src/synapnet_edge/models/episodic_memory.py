@@ -18,6 +18,7 @@ from synapnet_edge.models.attend import (
     normalised_heads,
     split_heads,
 )
+from synapnet_edge.models.chunk_views import stack_chunks, view_per_chunk
 from synapnet_edge.models.state import EntryStore, MemoryView
 
 
@@ -41,7 +42,8 @@ class WriteableMemory(nn.Module):
     The tokens of the open chunk take part in the read as entries that are not written yet. So a fact is
     found in the same way before and after it is written, its share of the softmax does not jump at a chunk's
     edge (averages and counts over the whole past stay averages), and reading is trained from the first short
-    sequence on.
+    sequence on. A token does not read itself: where equal tokens match it would match its own query, and
+    take half of the read.
 
     Queries and keys are normalised, and read logits are scaled by `c_h + s_h log(1 + n)` (SSMax, 2501.19399,
     with a constant; n = entries and open tokens visible to the query), so that a match can keep its share
@@ -86,17 +88,17 @@ class WriteableMemory(nn.Module):
         layer: int,
         written: Pending | None = None,
         chunks: int = 1,
-        watch: Callable[[Tensor], None] | None = None,
+        watch: Callable[[Tensor, Tensor | None], None] | None = None,
     ) -> Tensor:
         """Read for bound [B, T, inner], the last T of the `pending` tokens; returns [B, T, dim].
 
         With `chunks` = G > 1 the T = G C tokens are G whole chunks: each sees its own tokens, the stored
         entries and, of `written` [B, H, G K, d], what the chunks before it wrote. `watch`
-        receives the probabilities [B G, H, T, N + p + 1].
+        receives the probabilities [B G, H, T, N + p + 1] and what `view_per_chunk` says about the N.
         """
-        view = store.read(layer)
+        view, kept = store.read(layer), None
         if chunks > 1:
-            view = _view_per_chunk(view, written, chunks)
+            view, kept = view_per_chunk(view, *written, chunks, store.capacity)
             bound = bound.unflatten(1, (chunks, -1)).flatten(0, 1)
             pending = Pending(*(stack_chunks(part, chunks) for part in pending))
         query, keys, values, bias = self._joint(bound, pending, view)
@@ -105,7 +107,7 @@ class WriteableMemory(nn.Module):
             store.observe_read(layer, mass[:, : view.bias.shape[1]])
         elif watch is not None:
             probabilities = attention_probabilities(query, keys, bias)
-            watch(probabilities)
+            watch(probabilities, kept)
             read = probabilities @ values
         else:
             read = attend(query, keys, values, bias)
@@ -139,9 +141,9 @@ class WriteableMemory(nn.Module):
         batch, length = bound.shape[:2]
         open_tokens = pending.log_salience.shape[1]
         at = torch.arange(open_tokens - length, open_tokens, device=bound.device)
-        future = torch.arange(open_tokens, device=bound.device) > at[:, None]
-        bias = pending.log_salience[:, None, :].masked_fill(future, -math.inf)
-        keys, values, seen = [pending.keys], [pending.values], (at + 1).to(torch.float32)[None]
+        hidden = torch.arange(open_tokens, device=bound.device) >= at[:, None]  # itself and the future
+        bias = pending.log_salience[:, None, :].masked_fill(hidden, -math.inf)
+        keys, values, seen = [pending.keys], [pending.values], at.to(torch.float32)[None]
         if view is not None:
             keys.insert(0, view.keys.to(pending.keys.dtype))
             values.insert(0, view.values.to(pending.values.dtype))
@@ -173,30 +175,3 @@ def _last_feature(like: Tensor) -> Tensor:
     """The unit vector [d] of the last feature, in the dtype of `like` [..., d]."""
     width = like.shape[-1]
     return (torch.arange(width, device=like.device) == width - 1).to(like.dtype)
-
-
-def stack_chunks(x: Tensor, chunks: int) -> Tensor:
-    """[B, H, G C, d] -> [B G, H, C, d]; [B, G C] -> [B G, C]."""
-    if x.dim() == 2:
-        return x.unflatten(1, (chunks, -1)).flatten(0, 1)
-    return x.unflatten(2, (chunks, -1)).transpose(1, 2).flatten(0, 1)
-
-
-def _view_per_chunk(view: MemoryView | None, written: Pending, chunks: int) -> MemoryView:
-    """What each of G chunks sees of the store and of the others' entries, as a batch of B G views."""
-    keys, values, bias = written
-    each = bias.shape[1] // chunks
-    chunk = torch.arange(chunks, device=bias.device)
-    later = chunk.repeat_interleave(each) >= chunk[:, None]  # [G, G K]
-    bias = bias[:, None, :].masked_fill(later, -math.inf)
-    count = (chunk * each).to(torch.float32)[None].expand(bias.shape[0], -1)
-    if view is not None:
-        keys = torch.cat([view.keys.to(keys.dtype), keys], dim=2)
-        values = torch.cat([view.values.to(values.dtype), values], dim=2)
-        bias = torch.cat([view.bias.to(bias.dtype)[:, None, :].expand(-1, chunks, -1), bias], dim=2)
-        count = count + view.count[:, None]
-
-    def repeat(x: Tensor) -> Tensor:
-        return x[:, None].expand(-1, chunks, -1, -1, -1).flatten(0, 1)
-
-    return MemoryView(repeat(keys), repeat(values), bias.flatten(0, 1), count.flatten())

@@ -14,7 +14,8 @@ from synapnet_edge.models.synapblock import SynapBlock
 # What heads start as: (shifts of the query, shifts of the key, level of the memory's null slot). "The token
 # before me" against "the token before you" finds the value of an asked key; two shifts find a record by two
 # of its tokens. Heads without a level of their own count. A layer's last head takes its turn from the second
-# list.
+# list: the first layer finds a record by two tokens before the one that asks, the second a record of what was
+# found.
 Lookup = tuple[tuple[int, ...], tuple[int, ...], float | None]
 LOOKUPS: tuple[Lookup, ...] = (
     ((1,), (1,), 0.5),
@@ -23,7 +24,7 @@ LOOKUPS: tuple[Lookup, ...] = (
     ((1,), (1,), None),
     ((1, 2), (1, 2), 0.8),
 )
-IN_TURN: tuple[Lookup, ...] = (((0,), (0,), None), ((2, 3), (1, 2), 0.8), ((1, 0), (1, 2), 0.8))
+IN_TURN: tuple[Lookup, ...] = (((2, 3), (1, 2), 0.8), ((1, 0), (1, 2), 0.5), ((0,), (0,), None))
 SAME_TOKEN: Lookup = ((0,), (0,), 0.5)
 # A counting head's null slot is a little more attractive than a match, so the found share is nearly linear in
 # the number of matches; each layer has another level, hence another curve. Its scale does not grow with the
@@ -33,6 +34,7 @@ COUNT_SHARPNESS, SHARPNESS = 2.5, 1.5
 COUNT_GAIN = 8.0  # of the found share: about one unit for each match
 COUNT_STD = 0.1  # of the output weights that read the found share
 COPY = 0.5  # size of what a head writes back, relative to what it found
+FIRST_PRIOR_GAIN = 32.0  # of a token's own salience in the first layer: how fast it can be learned
 LEAK = 0.1  # of an ordinary random start that is mixed in, so that nothing is exactly zero
 
 
@@ -55,6 +57,7 @@ def initialise(model: nn.Module, depth: int) -> None:
     low, high = COUNT_LEVELS
     for layer, block in enumerate(blocks):
         level = low + (high - low) * layer / max(1, len(blocks) - 1)
+        block.salience.prior_gain.fill_(0.0 if layer else FIRST_PRIOR_GAIN)
         _start_as_shifts(block)
         _start_as_lookups(block, (*LOOKUPS, IN_TURN[layer % len(IN_TURN)]), level)
 
@@ -91,7 +94,7 @@ def _start_as_lookups(block: SynapBlock, lookups: Sequence[Lookup], count_level:
         head_dim = pathway.q_proj.out_features // pathway.heads
         for head in range(pathway.heads):
             rows = slice(head * head_dim, (head + 1) * head_dim)
-            features = torch.randn(2, head_dim, size) / math.sqrt(size)
+            features = _without_mean(torch.randn(2, head_dim, size)) / math.sqrt(size)
             of_query, of_key, level = possible[head % len(possible)]
             for projection, shifts in ((pathway.q_proj, of_query), (pathway.k_proj, of_key)):
                 projection.weight[rows] *= LEAK
@@ -116,3 +119,8 @@ def _start_as_counter(
         memory.ssmax[head] = 0.0
     memory.found_gain[head] = COUNT_GAIN if counts else 1.0
     memory.o_proj.weight[:, found].normal_(std=COUNT_STD)
+
+
+def _without_mean(features: torch.Tensor) -> torch.Tensor:
+    """Rows [..., n] that add up to zero: bound states share a positive mean, which would match everywhere."""
+    return features - features.mean(dim=-1, keepdim=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+UNSEEN = -1.0
 POSITIVE_WEIGHT = 4.0  # few tokens are read; a needle that is not written costs more than a filler that is
 
 
@@ -14,8 +15,8 @@ class SalienceTeacher:
     The ordinary loss alone trains the salience only while reads are contested: a sharp match is found
     whatever its salience, yet the entry must have been written. Here the target of a token is the largest
     share of a read, over heads and questions, that it received as a pending token or as an entry; the loss
-    is the binary cross entropy of its salience. Tokens that were not written and not read tell nothing and
-    do not count. The targets carry no gradient.
+    is the binary cross entropy of its salience. Tokens that were not read and could not be, as they were not
+    written or not kept, tell nothing and do not count. The targets carry no gradient.
 
     Parameters
     ----------
@@ -34,6 +35,7 @@ class SalienceTeacher:
         start: int,
         chunks: int,
         written: Tensor | None,
+        kept: Tensor | None = None,
     ) -> None:
         """Take in one layer's reads of one piece.
 
@@ -50,6 +52,9 @@ class SalienceTeacher:
             G.
         written : Tensor, optional
             [B, G K] indices among the pending tokens of the entries that the chunks write.
+        kept : Tensor, optional
+            [B G, N] which of the G K written entries each of the N is, negative for one stored before; by
+            default the last G K are those.
         """
         batch, length = self.positions.shape[0], probabilities.shape[2]
         pending = log_salience.shape[1] // chunks
@@ -58,14 +63,19 @@ class SalienceTeacher:
         at = at[row, column]
         block = row * chunks + at // length
         shares = probabilities.detach()[block, :, at % length].amax(dim=1).float()
-        entries = probabilities.shape[3] - pending - 1
-        target = _largest(shares[:, entries : entries + pending], block, batch * chunks)
-        target = target.view(batch, chunks * pending)
+        seen = probabilities.shape[3] - pending - 1
+        target = _largest(shares[:, seen : seen + pending], block, batch * chunks).view(batch, -1)
         counts = target > 0
         if written is not None:
-            later = _largest(shares[:, entries - written.shape[1] : entries], row, batch)
-            target = target.scatter_reduce(1, written, later, "amax")
-            counts = counts.scatter(1, written, torch.ones_like(written, dtype=torch.bool))
+            entries = shares[:, :seen]
+            if kept is None:
+                entries = entries[:, seen - written.shape[1] :]
+            else:  # column 0 takes what was stored before
+                every = entries.new_full((len(entries), 1 + written.shape[1]), UNSEEN)
+                entries = every.scatter(1, (1 + kept[block]).clamp_min(0), entries)[:, 1:]
+            later = _largest(entries, row, batch)
+            counts = counts | torch.zeros_like(counts).scatter(1, written, later > UNSEEN)
+            target = target.scatter_reduce(1, written, later.clamp_min(0), "amax")
         self._losses.append(_cross_entropy(log_salience, target, counts))
 
     def loss(self) -> Tensor:
@@ -75,7 +85,7 @@ class SalienceTeacher:
 
 def _largest(values: Tensor, row: Tensor, rows: int) -> Tensor:
     """[rows, n] elementwise maximum of the values [R, n] of each row, 0 where there are none."""
-    out = values.new_zeros(rows, values.shape[1])
+    out = values.new_full((rows, values.shape[1]), UNSEEN)
     return out.scatter_reduce(0, row[:, None].expand_as(values), values, "amax")
 
 

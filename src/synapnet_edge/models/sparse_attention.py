@@ -12,19 +12,21 @@ from synapnet_edge.models.attend import attend, merge_heads, normalised_heads, s
 
 
 class Salience(nn.Module):
-    """How much a token matters to later ones: `logsigmoid(w · b + c)`, one number per token and layer.
+    """How much a token matters to later ones: `logsigmoid(w · b + c + g p)`, one number per token and layer.
 
     The attention and the memory add it to their logits and choose by it what stays visible and what is
-    written.
+    written. `p` is a number of the token alone (`Embedding.prior`), and `g` weighs it: a plane through raw
+    embeddings, all that the first layer sees, does not separate the kinds of tokens that are asked for.
     """
 
     def __init__(self, inner: int) -> None:
         super().__init__()
         self.score = nn.Linear(inner, 1)
+        self.prior_gain = nn.Parameter(torch.zeros(()))
 
-    def forward(self, bound: Tensor) -> Tensor:
-        """Log-salience <= 0 of bound [B, T, inner], [B, T] float32."""
-        return F.logsigmoid(self.score(bound).squeeze(-1).float())
+    def forward(self, bound: Tensor, prior: Tensor) -> Tensor:
+        """Log-salience <= 0 of bound [B, T, inner] and prior [B, T], [B, T] float32."""
+        return F.logsigmoid(self.score(bound).squeeze(-1).float() + self.prior_gain * prior)
 
 
 class SparseEventAttention(nn.Module):

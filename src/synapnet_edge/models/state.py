@@ -41,6 +41,8 @@ class EntryStore(ABC):
 
     #: Whether `observe_read` needs attention mass; collecting it costs a second softmax layout.
     wants_mass: bool = False
+    #: Most entries per layer and stream, if the store keeps the most salient ones and no others.
+    capacity: int | None = None
 
     def chunks_at_once(self, slots: int) -> int:
         """How many chunks of `slots` entries may be written by one `write`.
@@ -147,10 +149,6 @@ class SalientStore(UnboundedStore):
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
-
-    def chunks_at_once(self, slots: int) -> int:
-        held = max((positions.shape[1] for positions in self.positions.values()), default=0)
-        return max(1, (self.capacity - held) // slots)
 
     def write(
         self,

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.models.episodic_memory import Pending, WriteableMemory, stack_chunks
+from synapnet_edge.models.chunk_views import stack_chunks
+from synapnet_edge.models.episodic_memory import Pending, WriteableMemory
 from synapnet_edge.models.salience_teacher import SalienceTeacher
 from synapnet_edge.models.scale_bridge import PlainSum, ScaleBridge
 from synapnet_edge.models.sparse_attention import Salience, SparseEventAttention
@@ -33,13 +34,16 @@ class Write(NamedTuple):
         Position of the piece's first token.
     teacher : SalienceTeacher or None
         Watches the reads while training.
+    prior : Tensor
+        [B, T] float32, what the tokens of the piece are worth by themselves.
     """
 
     slots: int
     first_position: int
     quantizer: Callable[[Tensor], Tensor] | None
-    start: int = 0
-    teacher: SalienceTeacher | None = None
+    start: int
+    teacher: SalienceTeacher | None
+    prior: Tensor
 
 
 class FeedForward(nn.Module):
@@ -89,7 +93,7 @@ class SynapBlock(nn.Module):
         if self.cfg.use_ssm:
             outputs.append(self.ssm(u, bound))
         looked_up = bound if self.cfg.use_preconv else F.silu(inputs)
-        salience = self.salience(looked_up)
+        salience = self.salience(looked_up, write.prior)
         state.log_salience = _append(state.log_salience, salience, 1)
         if self.attention is not None:
             outputs.append(self._attend(looked_up, state, chunks))
@@ -130,8 +134,8 @@ class SynapBlock(nn.Module):
         if chunks > 1:
             entries, index = self.memory.select(pending, write.slots, chunks, write.quantizer)
 
-        def watch(probabilities: Tensor) -> None:
-            write.teacher.observe(probabilities, pending.log_salience, write.start, chunks, index)
+        def watch(probabilities: Tensor, kept: Tensor | None) -> None:
+            write.teacher.observe(probabilities, pending.log_salience, write.start, chunks, index, kept)
 
         watching = watch if write.teacher is not None else None
         read = self.memory.read(bound, pending, store, layer, entries, chunks, watching)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synapnet_edge.config import SynapNetEdgeConfig
@@ -29,8 +30,10 @@ class Embedding(nn.Module):
         super().__init__()
         self.token = nn.Embedding(vocab_size, dim)
         self.position = nn.Embedding(chunk_len, dim)
+        self.prior = nn.Parameter(torch.empty(vocab_size))  # of the salience, one number per token id
         nn.init.normal_(self.token.weight, std=1.0)
         nn.init.normal_(self.position.weight, std=0.02)
+        nn.init.normal_(self.prior, std=0.002)
 
     def forward(self, ids: Tensor, chunk_fill: int, chunks: int = 1) -> Tensor:
         """Embed ids [B, T]: a piece from `chunk_fill` on, or `chunks` whole chunks; returns [B, T, D]."""
@@ -235,7 +238,8 @@ class SynapNetEdge(nn.Module):
     def _piece(self, ids: Tensor, state: ModelState, chunks: int) -> Tensor:
         """Process a piece of the open chunk, or several whole chunks."""
         first = state.tokens - state.chunk_fill
-        write = Write(state.slots, first, self.entry_quantizer, state.tokens, state.teacher)
+        prior = F.embedding(ids, self.embed.prior[:, None]).squeeze(-1)
+        write = Write(state.slots, first, self.entry_quantizer, state.tokens, state.teacher, prior)
         x = self.embed(ids, state.chunk_fill, chunks)
         for layer, block in enumerate(self.blocks):
             x = block(x, state.layers[layer], state.store, layer, write, chunks)

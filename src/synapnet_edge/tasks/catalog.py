@@ -27,6 +27,7 @@ for _task in (
     ruler.Vt(hops=4),
     ruler.Qa1(),
     ruler.Qa2(),
+    ruler.Qa2(entities=3),
     mqar.Mqar64(),
 ):
     TASKS.add(_task.name, _task)

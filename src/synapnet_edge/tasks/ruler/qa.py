@@ -56,8 +56,8 @@ class Knowledge:
 class FactTask(GuardedTask):
     """Base of the fact tasks.
 
-    Row: BOS, background with four documents, the tail of eight tokens. A document is a header (`DOC` and
-    three tokens of background) and a fourth of the facts, at uniform places until the next header. Facts are
+    Row: BOS, background with documents (four, or as many as share the facts evenly), the tail of eight tokens. A document is a header (`DOC` and
+    three tokens of background) and its share of the facts, at uniform places until the next header. Facts are
     shuffled over the documents. A block is QUERY, the arguments, SEP.
 
     Parameters
@@ -89,8 +89,9 @@ class FactTask(GuardedTask):
             if needed > found:
                 raise ValueError(f"{name} needs {needed} {what}, only {found} are available")
         self.facts = facts
+        self.documents = max(count for count in range(1, DOCUMENTS + 1) if facts % count == 0)
         self.block = arguments + 2
-        super().__init__(name, 1 + RECORD * (facts + DOCUMENTS) + TAIL, layout)
+        super().__init__(name, 1 + RECORD * (facts + self.documents) + TAIL, layout)
 
     @abstractmethod
     def _know(self, rng: np.random.Generator, batch: int) -> Knowledge:
@@ -104,9 +105,9 @@ class FactTask(GuardedTask):
     def _build(self, rng: np.random.Generator, batch: int, length: int, readouts: int) -> TaskBatch:
         know = self._know(rng, batch)
         ids = framed_background(rng, batch, length, self.block, self.layout)
-        windows = sample_starts(rng, batch, self.facts + DOCUMENTS, 1, length - TAIL, RECORD)
+        windows = sample_starts(rng, batch, self.facts + self.documents, 1, length - TAIL, RECORD)
         # Slot of every fact among the windows: each document's first window is its header.
-        each = self.facts // DOCUMENTS
+        each = self.facts // self.documents
         slots = np.arange(self.facts) + 1 + np.arange(self.facts) // each
         slots = rng.permuted(np.broadcast_to(slots, (batch, self.facts)), axis=1)
         starts = np.take_along_axis(windows, slots, 1)
@@ -184,7 +185,7 @@ class Qa1(FactTask):
 class Qa2(FactTask):
     """Two hops: `FACT e1 r1 e2`, `FACT e2 r2 value`; e1, r1 and r2 are asked.
 
-    Eight entities e1 have the same two link relations and lead by each to a different one of eight entities
+    `entities` (eight; with another number the name ends in it) entities e1 have the same two link relations and lead by each to a different one of as many entities
     e2; every e2 is reached once by each link relation and has the same four relations with values. Either
     link may be asked. Facts are shuffled, so that half of the second hops stand before their first hop.
 
@@ -192,10 +193,12 @@ class Qa2(FactTask):
     random e2, which needs no link at all: 14 %.)
     """
 
-    def __init__(self, layout: Layout = LAYOUT) -> None:
-        self.first = ENTITIES * LINKS
-        facts = self.first + ENTITIES * RELATIONS
-        super().__init__("ruler/qa_2", facts, 3, 2 * ENTITIES, LINKS + RELATIONS, layout)
+    def __init__(self, entities: int = ENTITIES, layout: Layout = LAYOUT) -> None:
+        self.entities = entities
+        self.first = entities * LINKS
+        name = "ruler/qa_2" if entities == ENTITIES else f"ruler/qa_2_{entities}"
+        facts = self.first + entities * RELATIONS
+        super().__init__(name, facts, 3, 2 * entities, LINKS + RELATIONS, layout)
 
     def guess(self, length: int) -> float:
         return self._or_random(1 / LINKS)
@@ -206,15 +209,16 @@ class Qa2(FactTask):
         return np.maximum(value - ANSWER_START, 0)
 
     def _know(self, rng: np.random.Generator, batch: int) -> Knowledge:
-        names = self._draw_names(rng, batch, 2 * ENTITIES)
+        entities = self.entities
+        names = self._draw_names(rng, batch, 2 * entities)
         links, relations = np.split(self._draw_relations(rng, batch, LINKS + RELATIONS), [LINKS], axis=1)
-        values = rng.integers(0, self.num_classes, (batch, ENTITIES * RELATIONS))
+        values = rng.integers(0, self.num_classes, (batch, entities * RELATIONS))
         source, link = np.divmod(np.arange(self.first), LINKS)
-        owner, relation = np.divmod(np.arange(ENTITIES * RELATIONS), RELATIONS)
+        owner, relation = np.divmod(np.arange(entities * RELATIONS), RELATIONS)
         # Names are drawn in random order, so neighbours on a circle are random partners.
-        bridge = (source + link) % ENTITIES
-        first = np.stack([names[:, source], links[:, link], names[:, ENTITIES + bridge]], axis=2)
-        second = np.stack([names[:, ENTITIES + owner], relations[:, relation], ANSWER_START + values], axis=2)
+        bridge = (source + link) % entities
+        first = np.stack([names[:, source], links[:, link], names[:, entities + bridge]], axis=2)
+        second = np.stack([names[:, entities + owner], relations[:, relation], ANSWER_START + values], axis=2)
         hop, asked = np.divmod(np.arange(self.first * RELATIONS), RELATIONS)
         value = bridge[hop] * RELATIONS + asked
         questions = np.stack([names[:, source[hop]], links[:, link[hop]], relations[:, asked]], axis=2)
