@@ -56,9 +56,10 @@ class Knowledge:
 class FactTask(GuardedTask):
     """Base of the fact tasks.
 
-    Row: BOS, background with documents (four, or as many as share the facts evenly), the tail of eight tokens. A document is a header (`DOC` and
-    three tokens of background) and its share of the facts, at uniform places until the next header. Facts are
-    shuffled over the documents. A block is QUERY, the arguments, SEP.
+    Row: BOS, background with documents (four, or as many as share the facts evenly), the tail of eight
+    tokens. A document is a header (`DOC` and three tokens of background) and its share of the facts, at
+    uniform places until the next header. Facts are shuffled over the documents. A block is QUERY, the
+    arguments, SEP.
 
     Parameters
     ----------
@@ -185,9 +186,10 @@ class Qa1(FactTask):
 class Qa2(FactTask):
     """Two hops: `FACT e1 r1 e2`, `FACT e2 r2 value`; e1, r1 and r2 are asked.
 
-    `entities` (eight; with another number the name ends in it) entities e1 have the same two link relations and lead by each to a different one of as many entities
-    e2; every e2 is reached once by each link relation and has the same four relations with values. Either
-    link may be asked. Facts are shuffled, so that half of the second hops stand before their first hop.
+    The entities e1 (eight; with another number the name ends in it) have the same two link relations and
+    lead by each to a different one of as many entities e2; every e2 is reached once by each link relation
+    and has the same four relations with values. Either link may be asked. Facts are shuffled, so that half
+    of the second hops stand before their first hop.
 
     Guess: follow a random link of e1, then answer r2: 51 %. (Right entity e2, r2 ignored: 26 %; r2 of a
     random e2, which needs no link at all: 14 %.)
