@@ -66,6 +66,8 @@ class Task(ABC):
         Shortest sequence that holds the task.
     needle_width : int
         Tokens of one planted needle (2 = key and value).
+    metrics : tuple of str
+        How rows are scored, names of `evaluation.scores.METRICS`; chance and guess are of the first one.
     """
 
     name: str
@@ -74,6 +76,12 @@ class Task(ABC):
     min_length: int = 32
     num_classes: int = NUM_CLASSES
     needle_width: int = 1
+    metrics: tuple[str, ...] = ("accuracy",)
+
+    @property
+    def least_loss(self) -> float:
+        """Least cross entropy of a training read-out, in units of a uniform guess's."""
+        return 0.0
 
     @abstractmethod
     def chance(self, length: int) -> float:

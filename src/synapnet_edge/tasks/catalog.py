@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synapnet_edge.registry import Registry
-from synapnet_edge.tasks import mqar, reference, ruler
+from synapnet_edge.tasks import longbench, mqar, needlebench, pressure, reference, ruler
 from synapnet_edge.tasks.base import Task
 
 TASKS: Registry[Task] = Registry("task")
@@ -29,6 +29,33 @@ for _task in (
     ruler.Qa2(),
     ruler.Qa2(entities=3),
     mqar.Mqar64(),
+    ruler.NiahSingle1(),
+    ruler.NiahSingle3(),
+    ruler.NiahMultikey2(),
+    ruler.NiahMultikey3(),
+    ruler.NiahMultivalue(),
+    ruler.NiahMultiquery(),
+    ruler.VtSet(),
+    ruler.Cwe(),
+    ruler.Fwe(),
+    needlebench.Snia(),
+    needlebench.Mkn(),
+    needlebench.ReasoningOverNeedles(),
+    needlebench.ReasoningOverNeedles(hops=2),
+    needlebench.CountNeedles(),
+    needlebench.AntiDistraction(),
+    needlebench.KvUpdate(),
+    pressure.MemoryPressure(),
+    pressure.MemoryPressure("early"),
+    pressure.MemoryPressure("late"),
+    pressure.MemoryPressure("uncued"),
+    longbench.SingleDocQa(),
+    longbench.MultiDocQa(),
+    longbench.Summarization(),
+    longbench.FewShotIcl(),
+    longbench.CodeCompletion(),
+    longbench.PassageRetrieval(),
+    longbench.PassageCount(),
 ):
     TASKS.add(_task.name, _task)
 
