@@ -85,9 +85,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a tidy table atomically as CSV without an index column."""
+    """Write a tidy table atomically as CSV without an index column, compressed if `path` ends in .gz."""
+    # Without a time stamp: the same table is the same file.
+    compression = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False, compression=compression)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

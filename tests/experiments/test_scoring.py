@@ -70,7 +70,7 @@ def test_neutralised_bridges_are_plain_sums_and_the_file_keeps_its_weights(train
 def _empty():
     import pandas as pd
 
-    return pd.DataFrame(columns=COLUMNS)
+    return pd.DataFrame(columns=COLUMNS), None
 
 
 def test_an_unknown_change_is_refused(trained):

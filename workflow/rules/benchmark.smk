@@ -4,6 +4,7 @@ rule benchmark:
         model="results/quantize/{model}/seed{seed}/{variant}.safetensors",
     output:
         table="results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
+        rows="results/benchmark/{suite}/{model}/seed{seed}/{variant}.rows.csv.gz",
         manifest="results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv.manifest.json",
     log:
         "logs/benchmark/{suite}/{model}/seed{seed}/{variant}.log",

@@ -19,7 +19,7 @@ with job(snakemake.log[0], snakemake.threads) as started:
     partial = output.with_suffix(".partial.json")
     with open(snakemake.input.model, "rb") as file:
         identity = f"{hashlib.file_digest(file, 'sha256').hexdigest()} {params.code}"
-    table = run_suite(
+    table, rows = run_suite(
         load_model(Path(snakemake.input.model), device=params.device),
         wildcards.suite,
         params.settings,
@@ -34,6 +34,7 @@ with job(snakemake.log[0], snakemake.threads) as started:
         autocast=use_bfloat16(params.autocast, torch.device(params.device)),
     )
     write_table(output, table)
+    write_table(snakemake.output.rows, rows)
     partial.unlink(missing_ok=True)
     settings = {**dict(wildcards.items()), "settings": params.settings, "autocast": params.autocast}
     write_manifest(output, stage="benchmark", config=settings, code=params.code, started=started)

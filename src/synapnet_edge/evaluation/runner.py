@@ -16,17 +16,18 @@ from tqdm import tqdm
 
 from synapnet_edge.artifacts import read_json, write_json
 from synapnet_edge.cells import Cell, cells_of, grids
-from synapnet_edge.evaluation.metrics import correct_readouts
-from synapnet_edge.evaluation.statistics import wilson_interval
+from synapnet_edge.evaluation.metrics import above_guess
+from synapnet_edge.evaluation.scores import METRICS, mean_interval
 from synapnet_edge.tasks.base import Task, TaskBatch
 from synapnet_edge.tasks.catalog import TASKS, suite_tasks
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = [
-    "suite", "task", "task_version", "model", "variant", "backend", "seed", "length", "n", "score",
-    "ci_low", "ci_high", "chance", "guess",
+    "suite", "task", "task_version", "model", "variant", "backend", "seed", "length", "metric", "n", "score",
+    "ci_low", "ci_high", "chance", "guess", "above_guess",
 ]  # fmt: skip
+ROW_COLUMNS = ["suite", "task", "model", "variant", "seed", "length", "metric", "row", "depth", "score"]
 _CONFIG_KEYS = ("tasks", "lengths", "samples", "cells", "test_seed")
 BATCH_TOKENS = 65536  # bounds the memory of an evaluation at any length that fits in it
 
@@ -43,7 +44,7 @@ def evaluate_task(
     autocast: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
-    """Accuracy of `model` on `n` test rows of `task`.
+    """Score `model` on `n` test rows of `task`, by the task's metrics.
 
     Parameters
     ----------
@@ -62,31 +63,43 @@ def evaluate_task(
     Returns
     -------
     dict
-        task, task_version, length, n (scored read-outs), score, ci_low, ci_high (95 % Wilson), chance, guess,
-        and `correct`: bool array over the read-outs, for paired tests.
+        task, task_version, length, and of the task's first metric: metric, n (rows), score, ci_low, ci_high
+        (95 %, `mean_interval`), chance, guess, above_guess; `scores`: metric -> [n] one for each row, for
+        paired tests; `depth`: [n] where the answer stands, nan if it stands in many places. Of a task that
+        asks at several depths also `read_out_depth` and `read_out_score`, [n, Q].
     """
     rows = task.rows(seed, n, length)
     per_batch = max(1, batch_tokens // length)
-    predictions = np.empty_like(rows.targets)
+    scores: dict[str, list[np.ndarray]] = {metric: [] for metric in task.metrics}
+    right: list[np.ndarray] = []
     with _evaluating(model), torch.inference_mode(), _autocast(device, autocast):
         for start in range(0, n, per_batch):
             part = rows.take(slice(start, start + per_batch))
-            predictions[start : start + per_batch] = _predict(model, part, device)
+            logits = _logits(model, part, device)
+            for metric, parts in scores.items():
+                parts.append(METRICS[metric](logits, part))
+            right.append(logits.argmax(-1) == part.targets)
             if progress is not None:
                 progress(part.input_ids.size)
-    correct = correct_readouts(predictions, rows.targets)
-    low, high = wilson_interval(int(correct.sum()), correct.size)
+    by_metric = {metric: np.concatenate(parts) for metric, parts in scores.items()}
+    main = by_metric[task.metrics[0]]
+    low, high = mean_interval(main)
+    guess = task.guess(length)
     return {
         "task": task.name,
         "task_version": task.version,
         "length": length,
-        "n": int(correct.size),
-        "score": float(correct.mean()),
+        "metric": task.metrics[0],
+        "n": n,
+        "score": float(main.mean()),
         "ci_low": low,
         "ci_high": high,
         "chance": task.chance(length),
-        "guess": task.guess(length),
-        "correct": correct,
+        "guess": guess,
+        "above_guess": above_guess(float(main.mean()), guess),
+        "scores": by_metric,
+        "depth": np.asarray(rows.meta.get("depth", np.full(n, np.nan)), dtype=float),
+        **_by_read_out(rows, np.concatenate(right)),
     }
 
 
@@ -105,8 +118,8 @@ def run_suite(
     batch_tokens: int = BATCH_TOKENS,
     device: str | torch.device = "cpu",
     autocast: bool = False,
-) -> pd.DataFrame:
-    """Evaluate all tasks of a suite at all lengths; returns a table with the columns `COLUMNS`.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Evaluate all tasks of a suite at all lengths.
 
     Parameters
     ----------
@@ -120,6 +133,12 @@ def run_suite(
         JSON file that receives every finished cell, so that a killed run continues. The caller deletes it.
     identity : str
         Says which weights `partial` belongs to (such as a file hash); a partial file of others is ignored.
+
+    Returns
+    -------
+    table, rows : DataFrame
+        One line for each task and length (`COLUMNS`), and one for each of their rows and metrics
+        (`ROW_COLUMNS`), in the order of the rows.
 
     Raises
     ------
@@ -157,12 +176,11 @@ def run_suite(
                     autocast=autocast,
                     progress=bar.update,
                 )
-                del result["correct"]
-                finished[key] = result
+                finished[key] = _plain(result)
                 if partial is not None:
                     write_json(partial, {"run": run, "cells": finished})
             results.append({**owner, **finished[key]})
-    return pd.DataFrame(results, columns=COLUMNS)
+    return pd.DataFrame(results, columns=COLUMNS), _row_table(results)
 
 
 def plan_cells(suite: str, cfg: Mapping[str, Any]) -> list[Cell]:
@@ -187,14 +205,47 @@ def plan_cells(suite: str, cfg: Mapping[str, Any]) -> list[Cell]:
     return cells
 
 
-def _predict(model: Callable[..., Tensor], rows: TaskBatch, device: str | torch.device) -> np.ndarray:
-    """Classes [B, Q] at the rows' read-outs."""
+def _logits(model: Callable[..., Tensor], rows: TaskBatch, device: str | torch.device) -> np.ndarray:
+    """Logits [B, Q, C] at the rows' read-outs."""
     ids = torch.from_numpy(rows.input_ids).to(device)
     if rows.targets.shape[1] == 1 and (rows.target_pos == ids.shape[1] - 1).all():
         logits = model(ids)[:, None]
     else:
         logits = model(ids, positions=torch.from_numpy(rows.target_pos).to(device))
-    return logits.argmax(-1).cpu().numpy()
+    return logits.float().cpu().numpy()
+
+
+def _plain(result: dict[str, Any]) -> dict[str, Any]:
+    """A result that JSON can hold."""
+    scores = {metric: values.tolist() for metric, values in result["scores"].items()}
+    depth = [None if np.isnan(value) else float(value) for value in result["depth"]]
+    by_read_out = {key: result[key].tolist() for key in ("read_out_depth", "read_out_score") if key in result}
+    return {**result, "scores": scores, "depth": depth, **by_read_out}
+
+
+def _by_read_out(rows: TaskBatch, right: np.ndarray) -> dict[str, np.ndarray]:
+    """Depth and score of single read-outs, if a row asks at several depths (`depth_index`, tenths)."""
+    index = rows.meta.get("depth_index")
+    if index is None or index.shape != right.shape:
+        return {}
+    return {"read_out_depth": index / 10, "read_out_score": right.astype(float)}
+
+
+def _row_table(results: list[dict[str, Any]]) -> pd.DataFrame:
+    """One line for each row and metric, and one for each read-out where rows ask at several depths."""
+    tables = []
+    for result in results:
+        cell = {key: result[key] for key in ROW_COLUMNS[:6]}
+        depth = np.array(result["depth"], dtype=float)
+        parts = [(metric, np.arange(len(depth)), depth, result["scores"][metric]) for metric in result["scores"]]
+        if "read_out_depth" in result:
+            depths, right = np.array(result["read_out_depth"]), np.array(result["read_out_score"])
+            row = np.repeat(np.arange(len(depths)), depths.shape[1])
+            parts.append(("readout_accuracy", row, depths.ravel(), right.ravel()))
+        for metric, row, at, score in parts:
+            columns = {"metric": metric, "row": row, "depth": at, "score": np.asarray(score, dtype=float)}
+            tables.append(pd.DataFrame({**cell, **columns}, columns=ROW_COLUMNS))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=ROW_COLUMNS)
 
 
 def _load_partial(path: str | Path | None, run: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -67,7 +67,7 @@ def score_arm(
     with torch.no_grad():
         for name in after:
             CHANGES[name](model)
-    table = run_suite(
+    table, _ = run_suite(
         model,
         experiment,
         cfg,
