@@ -16,6 +16,7 @@ from synapnet_edge.training.loop import Trainer, pretrain
 from synapnet_edge.training.objective import DivergedError, use_bfloat16
 from synapnet_edge.training.schedule import (
     PretrainConfig,
+    draw_max_entries,
     draw_write_share,
     learning_rate_at,
     least_write_share_at,
@@ -38,6 +39,7 @@ SETTINGS = {
     "chunk_lens": [8, 16],
     "write_share_anneal_steps": 5,
     "ema": 0.9,
+    "emphasis": 0.5,
     "probe": {"at": [0.5, 1.0], "tasks": ["reference/niah_single"], "length": 32, "samples": 4},
     "mixture": {
         "reference/niah_single": 1.0,
@@ -161,6 +163,16 @@ def test_schedule_warms_up_decays_and_anneals():
     assert [stage_at(config, step)[0] for step in (0, 5, 6, 11)] == [0, 0, 1, 1]
     with pytest.raises(ValueError, match="beyond"):
         stage_at(config, 12)
+
+
+def test_a_step_keeps_between_the_least_and_all_entries():
+    config = PretrainConfig.from_dict({**SETTINGS, "least_entries": 8, "write_share_anneal_steps": 10})
+    rng = np.random.default_rng(0)
+    assert draw_max_entries(rng, config, 0, 64) == 64, "annealed: nothing is dropped before reads are learned"
+    drawn = [draw_max_entries(rng, config, 10, 64) for _ in range(300)]
+    assert min(drawn) in (8, 9) and max(drawn) > 56 and abs(np.median(drawn) - 8 * 8**0.5) < 4
+    assert draw_max_entries(rng, PretrainConfig.from_dict(SETTINGS), 10, 64) == 64
+    assert draw_max_entries(rng, config, 10, 8) == 8, "a model that keeps no more than that"
 
 
 def test_an_unknown_precision_is_refused():

@@ -32,6 +32,7 @@ SETTINGS = {
     "checkpoint_every": 1,  # also writes a row of the history for every step
     "chunk_lens": [8, 16],
     "ema": 0.9,
+    "emphasis": 0.5,
     "probe": {"at": [0.5, 1.0], "tasks": ["reference/niah_single"], "length": 32, "samples": 5},
     # Two tasks with different numbers of read-outs: a mean of the processes' means would be another loss.
     "mixture": {"reference/niah_single": 1.0, "reference/variable_track": 1.0},

@@ -76,6 +76,7 @@ class SynapNetEdge(nn.Module):
         *,
         chunk_len: int | None = None,
         write_share: float | None = None,
+        max_entries: int | None = None,
         store: EntryStore | None = None,
         teacher: SalienceTeacher | None = None,
     ) -> Tensor:
@@ -90,8 +91,9 @@ class SynapNetEdge(nn.Module):
         mask : Tensor, optional
             [B, T] bool, True on real tokens; rows are padded on the right. By causality padding cannot
             change any real position, so the mask only tells where each row ends.
-        chunk_len, write_share : int, float, optional
-            Override the configured chunk length and share of tokens written (training anneals them).
+        chunk_len, write_share, max_entries : int, float, int, optional
+            Override the configured chunk length, share of tokens written and entries kept (training draws
+            them).
         teacher : SalienceTeacher, optional
             Watches what is read, to train the salience.
         store : EntryStore, optional
@@ -103,6 +105,7 @@ class SynapNetEdge(nn.Module):
             Classification: [B, C] at each row's last token, or [B, Q, C] at `positions`.
             Language model: [B, T, V].
         """
+        store = store or SalientStore(max_entries or self.cfg.max_entries)
         state = self.init_state(ids.shape[0], store=store, chunk_len=chunk_len, write_share=write_share)
         state.teacher = teacher
         hidden, _ = self.step(ids, state)

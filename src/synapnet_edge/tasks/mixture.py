@@ -35,23 +35,36 @@ class Mixture:
         if not self.weights:
             raise ValueError(f"mixture: expected at least one positive weight, got {dict(weights)}")
 
-    def shares(self, length: int) -> dict[str, float]:
-        """Probability of every task that fits in `length`; raises ValueError if none does."""
+    def shares(self, length: int, factors: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Probability of every task that fits in `length`; raises ValueError if none does.
+
+        `factors` (task to a positive number) multiply the weights.
+        """
         fitting = {n: w for n, w in self.weights.items() if self.tasks[n].min_length <= length}
         if not fitting:
             needed = min(self.tasks[name].min_length for name in self.weights)
             raise ValueError(
                 f"no task of the mixture fits: the shortest needs a length of {needed} tokens, got {length}"
             )
+        if factors is not None:
+            fitting = {name: weight * factors[name] for name, weight in fitting.items()}
         total = sum(fitting.values())
         return {name: weight / total for name, weight in fitting.items()}
 
-    def batch(self, rng: np.random.Generator, batch: int, length: int, readouts: int) -> TaskBatch:
+    def batch(
+        self,
+        rng: np.random.Generator,
+        batch: int,
+        length: int,
+        readouts: int,
+        factors: Mapping[str, float] | None = None,
+    ) -> TaskBatch:
         """Rows of all tasks in random order; `meta["task"]` [B] indexes `list(self.weights)`.
 
-        Up to `readouts` questions a row, and what a task adds as intermediate results.
+        Up to `readouts` questions a row, and what a task adds as intermediate results; `factors` as in
+        `shares`.
         """
-        shares = self.shares(length)
+        shares = self.shares(length, factors)
         counts = rng.multinomial(batch, list(shares.values()))
         parts: list[TaskBatch] = []
         for name, count in zip(shares, counts, strict=True):

@@ -23,6 +23,7 @@ from synapnet_edge.training import probe
 from synapnet_edge.training.checkpoint import load_checkpoint, save_checkpoint
 from synapnet_edge.training.cost import training_cost
 from synapnet_edge.training.ema import WeightAverage
+from synapnet_edge.training.emphasis import Emphasis, task_sums
 from synapnet_edge.training.interrupts import DeferredInterrupt
 from synapnet_edge.training.meter import Meter
 from synapnet_edge.training.objective import (
@@ -36,6 +37,7 @@ from synapnet_edge.training.objective import (
 from synapnet_edge.training.parallel import Ranks, launch, run_rank
 from synapnet_edge.training.schedule import (
     PretrainConfig,
+    draw_max_entries,
     draw_write_share,
     learning_rate_at,
     least_write_share_at,
@@ -153,6 +155,8 @@ class Trainer:
             torch.manual_seed(seed)
             self.model = SynapNetEdge(model_cfg).to(device)
         self.mixture = Mixture(config.mixture)
+        least = {name: self.mixture.tasks[name].least_loss for name in self.mixture.weights}
+        self.emphasis = Emphasis(least, config.emphasis)
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
             lr=config.learning_rate,
@@ -197,7 +201,8 @@ class Trainer:
         self.model.eval()
 
     def train_step(self, step: int) -> dict[str, float]:
-        """One optimiser step; its batch and chunk length are functions of (seed, step).
+        """One optimiser step; its chunk length is a function of (seed, step), its batch of these and the
+        losses so far.
 
         Every process draws the whole step's batch and computes on its own rows. Losses are divided by the
         read-outs of the whole batch, so that the sum of the processes' gradients is its gradient.
@@ -206,15 +211,22 @@ class Trainer:
         rng = step_generator(self.seed, step)
         chunk_len = int(rng.choice(self.chunk_lens))
         share = draw_write_share(rng, least_write_share_at(self.config, step, self.final_share))
-        batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts)
+        kept = draw_max_entries(rng, self.config, step, self.model.cfg.max_entries)
+        factors = self.emphasis.factors()
+        batch = self.mixture.batch(
+            rng, self.ranks.size * stage.batch, stage.length, stage.readouts, factors
+        )
         readouts = int((batch.targets != IGNORE).sum())
-        ids, positions, targets = to_tensors(batch.take(self.ranks.part(len(batch))), self.device)
+        own = batch.take(self.ranks.part(len(batch)))
+        ids, positions, targets = to_tensors(own, self.device)
         rate = learning_rate_at(self.config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         teacher = SalienceTeacher(positions) if self.config.salience_weight else None
         with autocast(self.device, self.bfloat16):
-            logits = self.model(ids, positions, chunk_len=chunk_len, write_share=share, teacher=teacher)
+            logits = self.model(
+                ids, positions, chunk_len=chunk_len, write_share=share, max_entries=kept, teacher=teacher
+            )
         loss, correct = read_out_sums(logits, targets)
         loss = loss / readouts
         total = loss
@@ -222,9 +234,12 @@ class Trainer:
             total = loss + self.config.salience_weight / self.ranks.size * teacher.loss()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        sums = torch.stack([loss.detach(), correct / readouts])
+        tasks = torch.as_tensor(own.meta["task"], device=self.device)
+        by_task = task_sums(logits.detach(), targets, tasks, len(factors))
+        sums = torch.cat([torch.stack([loss.detach(), correct / readouts]), by_task])
         sums = self.ranks.sum_gradients(list(self.model.parameters()), sums)
-        mean_loss, accuracy = sums.tolist()
+        mean_loss, accuracy, *by_task = sums.tolist()
+        self.emphasis.update(by_task)
         apply_gradients(self.model, self.optimizer, mean_loss, self.config.clip_norm, step + 1)
         if self.average is not None:
             self.average.update(step)
@@ -273,7 +288,7 @@ class Trainer:
 
     def _records(self) -> dict[str, list[dict[str, Any]]]:
         """The tables that a checkpoint carries."""
-        return {"history": self.history, "probe": self.probes}
+        return {"history": self.history, "probe": self.probes, "emphasis": self.emphasis.records}
 
 
 if __name__ == "__main__":

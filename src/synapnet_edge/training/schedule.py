@@ -83,10 +83,16 @@ class PretrainConfig:
         Steps over which the least share of tokens written goes from 1 to its final value: the memory path is
         trained before the salience has learned what to write. Each step draws its share between that and
         1, so that reads learn to stand more entries than their training length would give.
+    least_entries : int or None
+        Fewest entries a layer keeps in a training step: each step draws between the annealed one and
+        the model's `max_entries`. What is left of a short sequence is then as much a selection as what is
+        left of one many times longer at inference. None = always `max_entries`.
     mixture : dict
         Task name to weight.
     processes : int
         Processes that train together; each takes `batch` of every step's `processes * batch` sequences.
+    emphasis : float
+        How far the tasks' weights follow their losses, see `training.emphasis`; 0 = not at all.
     ema : float
         Decay of the average of the weights that becomes the final model; 0 = the last weights do.
     probe : ProbePlan
@@ -104,14 +110,20 @@ class PretrainConfig:
     chunk_lens: tuple[int, ...] = (32, 64, 128)
     write_share_anneal_steps: int = 1
     salience_weight: float = 0.0
+    least_entries: int | None = None
     final_rate: float = 0.05
     processes: int = 1
     ema: float = 0.0
+    emphasis: float = 0.0
     probe: ProbePlan = ProbePlan()
 
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise ValueError(f"processes: found {self.processes}, expected at least 1")
+        if self.least_entries is not None and self.least_entries < 1:
+            raise ValueError(f"least_entries: found {self.least_entries}, expected at least 1")
+        if not 0 <= self.emphasis < 1:
+            raise ValueError(f"emphasis: found {self.emphasis}, expected at least 0 and less than 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema: found {self.ema}, expected at least 0 and less than 1")
 
@@ -157,6 +169,14 @@ def least_write_share_at(config: PretrainConfig, step: int, final: float) -> flo
     """Least share of a chunk's tokens that a step may write to memory: linear from 1 to `final`."""
     progress = min(1.0, step / max(1, config.write_share_anneal_steps))
     return 1.0 + (final - 1.0) * progress
+
+
+def draw_max_entries(rng: np.random.Generator, config: PretrainConfig, step: int, most: int) -> int:
+    """Entries a layer keeps in this step: between the annealed `least_entries` and `most`, log-uniform."""
+    if config.least_entries is None or config.least_entries >= most:
+        return most
+    least = least_write_share_at(config, step, config.least_entries / most)
+    return max(1, round(most * draw_write_share(rng, least)))
 
 
 def draw_write_share(rng: np.random.Generator, least: float) -> float:
