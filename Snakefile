@@ -20,8 +20,11 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/quantize.smk"
 include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/paired.smk"
 include: "workflow/rules/eviction.smk"
 include: "workflow/rules/stream.smk"
+include: "workflow/rules/longbench_real.smk"
+include: "workflow/rules/task_tables.smk"
 include: "workflow/rules/deploy.smk"
 include: "workflow/rules/experiment.smk"
 include: "workflow/rules/figure.smk"
@@ -33,6 +36,7 @@ rule all:
     default_target: True
     input:
         figure_files(),
+        "results/paired.csv",
         "results/summary.md",
 
 
@@ -55,3 +59,9 @@ rule stream_all:
     input:
         "results/figures/stream_curve.pdf",
         "results/stream.md",
+
+
+rule longbench_real_all:
+    """The public LongBench, answered by every baseline; needs its data: not part of `all`."""
+    input:
+        expand(TABLES["longbench_real"], baseline=LONGBENCH["baselines"]),

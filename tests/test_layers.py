@@ -18,6 +18,7 @@ LAYERS = [
         "threads",
         "results_tree",
         "provenance",
+        "own_tasks",
         "config_files",
         "schema_check",
         "driver_lock",

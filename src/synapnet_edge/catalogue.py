@@ -1,7 +1,8 @@
 """What can be named in a configuration: the contents of every registry, as plain data.
 
 Filling the registries imports torch (seconds). The workflow reads its rules on every start, so the result is
-kept in a small file whose name carries the fingerprint of the package's source: any edit makes a new one.
+kept in a small file whose name carries the fingerprint of the package's source and of the user's own tasks:
+any edit makes a new one.
 """
 
 from __future__ import annotations
@@ -13,23 +14,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from synapnet_edge import own_tasks
 from synapnet_edge.artifacts import code_fingerprint, read_json, write_json
+from synapnet_edge.config_files import ConfigError
 
 ROOT = Path(__file__).parent
 KEPT = 16  # catalogues of recent sources, so that switching between branches stays fast
-_PRINT = "import json; from synapnet_edge.catalogue import build; print(json.dumps(build()))"
+_PRINT = "import json; from synapnet_edge.catalogue import outcome; print(json.dumps(outcome()))"
 
 
 def build() -> dict[str, dict[str, dict[str, Any]]]:
-    """Import every registry and return kind -> name -> facts (at least ``module``, the defining module)."""
+    """Import every registry and return kind -> name -> facts (at least ``module``, the defining module).
+
+    An own task of the user also has ``uses`` (the package's modules its file imports) and ``definition``.
+    """
     from synapnet_edge.memory.policies import POLICIES
     from synapnet_edge.plotting import FIGURES
     from synapnet_edge.profiling.tiers import TIERS
     from synapnet_edge.quantization.recipe import VARIANTS
     from synapnet_edge.tasks import TASKS
+    from synapnet_edge.tasks.custom import FACTS, register_announced
 
+    register_announced(TASKS)
     return {
-        "tasks": {name: {"module": _module(TASKS.get(name))} for name in TASKS.names()},
+        "tasks": {name: FACTS.get(name) or {"module": _module(TASKS.get(name))} for name in TASKS.names()},
         "policies": {name: {"module": _module(POLICIES.get(name))} for name in POLICIES.names()},
         "tiers": {
             name: {"module": _module(TIERS.get(name)), "single_thread": TIERS.get(name).single_thread}
@@ -51,15 +59,26 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
+def outcome() -> dict[str, Any]:
+    """What the process of `load` answers: the catalogue, or what is wrong with an own task."""
+    try:
+        return {"catalogue": build()}
+    except ConfigError as error:
+        return {"error": str(error)}
+
+
 def load(cache: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the catalogue, from a file under `cache` if this source was seen before.
 
     Raises
     ------
+    ConfigError
+        If an own task cannot be registered.
     RuntimeError
         If the registries cannot be imported; the message is the last line of the failure.
     """
-    file = cache / f"catalogue-{_source_fingerprint()}.json"
+    own = own_tasks.fingerprint()
+    file = cache / f"catalogue-{_source_fingerprint()}{own and '-'}{own}.json"
     if file.is_file():
         return read_json(file)
     # A process of its own: the workflow's scheduler stays small and free of torch's threads.
@@ -73,7 +92,10 @@ def load(cache: Path) -> dict[str, dict[str, dict[str, Any]]]:
     )
     if done.returncode != 0:
         raise RuntimeError(f"the package does not import:\n{done.stderr.strip()}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if "error" in answer:
+        raise ConfigError(answer["error"])
+    found = answer["catalogue"]
     write_json(file, found)
     for old in sorted(cache.glob("catalogue-*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         old.unlink(missing_ok=True)

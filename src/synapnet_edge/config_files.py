@@ -73,7 +73,7 @@ def validate_config(
         problems += _name_problems(config, names or {})
     if problems:
         raise ConfigError(
-            "\n".join(problem.describe(_file_of(problem.key, config, files)) for problem in problems)
+            "\n".join(problem.describe(file_of(problem.key, config, files)) for problem in problems)
         )
     return dict(config)
 
@@ -99,7 +99,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _file_of(key: Key, config: Mapping[str, Any], files: Sequence[str | Path]) -> str:
+def file_of(key: Key, config: Mapping[str, Any], files: Sequence[str | Path]) -> str:
     """Where the value of `key` comes from: a file, or the command line if no file says the same."""
     contents = [(str(path), _read_yaml(path)) for path in reversed(files)]
     value = _lookup(config, key)
@@ -261,10 +261,12 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
     lists: list[tuple[str, Key, Sequence[str]]] = [
         ("figures", ("run", "figures"), config["run"]["figures"]),
         ("variants", ("quantize", "variants"), config["quantize"]["variants"]),
+        ("variants", ("paired", "against"), config["paired"]["against"]),
         ("policies", ("eviction", "policies"), eviction["policies"]),
         ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),
         ("tiers", ("deploy", "tiers"), deploy["tiers"]),
         ("variants", ("deploy", "variants"), deploy["variants"]),
+        ("tasks", ("task_tables", "tasks"), config["task_tables"].get("tasks", ())),
     ]
     for key, block in _cell_blocks(config):
         lists.append(("variants", (*key, "variants"), block.get("variants", ())))

@@ -23,6 +23,7 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "calibrate": ("training.calibration",),
     "quantize": ("training.quantize",),
     "benchmark": ("evaluation.runner", "quantization.checkpoint", "training.objective"),
+    "paired": ("evaluation.paired", "results_tree"),
     "retention": ("training.retention", "quantization.checkpoint", "training.objective"),
     "eviction_grid": (
         *("evaluation.eviction", "quantization.checkpoint", "memory.retention"),
@@ -37,6 +38,10 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
         "training.objective",
     ),
     "stream_report": ("reporting.stream",),
+    "longbench_real": ("evaluation.longbench",),
+    "task_speed": ("evaluation.task_speed",),
+    "task_guards": ("evaluation.task_guards",),
+    "task_tables": ("reporting.task_tables",),
     "summary": ("reporting.summary",),
 }
 
@@ -87,10 +92,20 @@ def _imports(module: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def imports_of_file(file: Path) -> list[str]:
+    """Package-relative names of the modules that a file outside this package imports."""
+    found = {leads for target, name in _import_statements(file, []) for leads in _find(target, name)}
+    return sorted(found - LISTINGS)
+
+
 def _statements(module: str) -> Iterator[tuple[str, str | None]]:
     """(package-relative target, imported name or None) of every import of this package."""
     file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-    parents = module.split(".")[:-1]
+    return _import_statements(file, module.split(".")[:-1])
+
+
+def _import_statements(file: Path, parents: list[str]) -> Iterator[tuple[str, str | None]]:
+    """`_statements` of a file in the package-relative package `parents`."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
         if isinstance(node, ast.Import):
             for alias in node.names:

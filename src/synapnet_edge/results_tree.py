@@ -21,12 +21,17 @@ TABLES: dict[str, str] = {
     "probe": "results/pretrain/{model}/seed{seed}/probe.csv",
     "ledger": "results/quantize/{model}/seed{seed}/{variant}.csv",
     "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
+    "rows": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.rows.csv.gz",
+    "paired": "results/paired.csv",
     "retention": "results/eviction/retention/seed{seed}.csv",
     "eviction": "results/eviction/grid/seed{seed}/{policy}.csv",
     "deploy": "results/deploy/{tier}/{model}/{variant}.csv",
     "experiment": "results/experiment/{experiment}/{arm}/seed{seed}.csv",
     "stream": "results/stream/{model}/seed{seed}/{variant}.csv",
     "stream_trace": "results/stream/{model}/seed{seed}/{variant}.trace.csv",
+    "longbench_real": "results/longbench_real/{baseline}.csv",
+    "task_speed": "results/task_tables/speed.csv",
+    "task_guards": "results/task_tables/guards.csv",
 }
 
 # Job of the default run -> its manifest: what it cost, on which machine, with which settings and code.
@@ -35,6 +40,7 @@ MANIFESTS: dict[str, str] = {
     "calibrate": "results/calibrate/{model}/seed{seed}/stats.safetensors.manifest.json",
     "quantize": "results/quantize/{model}/seed{seed}/{variant}.safetensors.manifest.json",
     "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv.manifest.json",
+    "paired": "results/paired.csv.manifest.json",
     "retention": "results/eviction/retention/seed{seed}.safetensors.manifest.json",
     "eviction_grid": "results/eviction/grid/seed{seed}/{policy}.csv.manifest.json",
     "deploy": "results/deploy/{tier}/{model}/{variant}.csv.manifest.json",

@@ -82,8 +82,60 @@ def experiment(seeds=(1, 2, 3), lengths=(256, 1024), tasks=TASKS):
     return pd.DataFrame(rows)
 
 
+GUARDED = {
+    "ruler": "niah_single_1 niah_single_2 niah_multikey_1 niah_multikey_2 niah_multivalue vt vt_set cwe fwe "
+    "qa_1 qa_2",
+    "longbench": "single_doc_qa multi_doc_qa summarization few_shot_icl code_completion passage_retrieval "
+    "passage_count",
+    "needlebench": "snia mkn ron cn adn kv_update",
+}
+
+
+def guarded(seeds=(1, 2, 3), variants=VARIANTS, lengths=(512, 2048, 16384), tasks=3):
+    """The guarded suites; longbench not at the longest length."""
+    rng = np.random.default_rng(6)
+    rows = []
+    for suite, names in GUARDED.items():
+        for (i, name), variant, seed, length in product(
+            list(enumerate(names.split()))[:tasks], variants, seeds, lengths
+        ):
+            if suite == "longbench" and length > 8192:
+                continue
+            fall = 0.02 * (i % 6) * (2.5 if variant in ("int4", "cajq_ptq") else 1.0)
+            score = float(np.clip(0.99 - fall * np.log2(length / 512) - rng.uniform(0, 0.03), 0, 1))
+            guess = 1.0 if name == "niah_single_1" else 0.05 + 0.03 * i
+            rows.append(
+                dict(suite=suite, task=f"{suite}/{name}", task_version=1, model="reference", variant=variant)
+                | dict(backend="reference", seed=seed, length=length, metric="accuracy", n=168, score=score)
+                | dict(ci_low=score - 0.03, ci_high=score + 0.03, chance=1 / 64, guess=guess)
+            )
+    return pd.DataFrame(rows)
+
+
+def needle_rows(seeds=(1, 2, 3), variants=("fp16", "cajq_qat"), lengths=(512, 4096), n=22, tasks=3):
+    """Scores of single rows: snia and mkn with one line per answer, the others with one per row."""
+    rng = np.random.default_rng(7)
+    parts = []
+    for name, variant, seed, length in product(
+        GUARDED["needlebench"].split()[:tasks], variants, seeds, lengths
+    ):
+        answers = 11 * n if name == "mkn" else n
+        index = np.arange(answers)
+        depth = index % 11 / 10 if name in ("snia", "mkn") else rng.random(answers)
+        right = 0.98 - 0.1 * np.log2(length / 512) * (1 - depth) * (1.5 if variant == "cajq_qat" else 1)
+        metric = "readout_accuracy" if name in ("snia", "mkn") else "accuracy"
+        facts = dict(suite="needlebench", task=f"needlebench/{name}", model="reference", variant=variant)
+        facts |= dict(seed=seed, length=length, metric=metric, row=index // (11 if name == "mkn" else 1))
+        parts.append(pd.DataFrame({**facts, "depth": depth, "score": (rng.random(answers) < right) * 1.0}))
+        if name == "mkn":
+            whole = pd.DataFrame({**facts, "row": np.arange(n), "depth": 0.5, "score": 0.0})
+            parts.append(whole.assign(metric="accuracy"))
+    return pd.concat(parts, ignore_index=True)
+
+
 def all_suites():
-    return pd.concat([benchmark(), long_context()], ignore_index=True)
+    old = benchmark(tasks=TASKS[:4])
+    return pd.concat([old, long_context(), guarded()], ignore_index=True)
 
 
 def history(seeds=(1, 2, 3), points=150):
@@ -194,6 +246,7 @@ def stream(seeds=(1, 2, 3), depths=11, tokens=2**20, checkpoints=(2**16, 2**17, 
 
 MAKERS = {
     "benchmark": all_suites,
+    "rows": needle_rows,
     "probe": probe,
     "experiment": experiment,
     "history": history,
@@ -219,7 +272,11 @@ def thin_tables():
     grid = eviction((7,), ("baee",), (0.25,))
     grid.loc[0, ["retention", "accuracy_full"]] = np.nan
     return {
-        "benchmark": pd.concat([holes, long_context((7,)).iloc[:1]], ignore_index=True),
+        "benchmark": pd.concat(
+            [holes, long_context((7,)).iloc[:1], guarded((7,), ("fp16",), (64,), 1).iloc[:1]],
+            ignore_index=True,
+        ),
+        "rows": needle_rows((7,), ("int4",), (64,), 1).iloc[:1],
         "probe": probe((7,), 1, TASKS[:1]),
         "experiment": experiment((7,), (256,), TASKS[:1]).iloc[1:3],
         "history": history((7,), 2),

@@ -10,7 +10,7 @@ from synapnet_edge.config_files import load_config
 pytestmark = pytest.mark.slow
 
 MODEL_RULES = {"pretrain", "calibrate", "quantize", "benchmark", "retention", "eviction_grid", "deploy"}
-OUTPUT_RULES = {"figure", "report"}
+OUTPUT_RULES = {"paired", "figure", "report"}
 SOURCE = "src/synapnet_edge"
 
 
@@ -90,7 +90,7 @@ def test_changing_the_rows_of_one_suite_rescores_that_suite_only(finished, overl
     cells = [{"tasks": ["reference/fa"], "lengths": [128], "samples": 5}]
     jobs = finished.planned(configs=overlay({"benchmark": {"suites": {"ruler_reference": {"cells": cells}}}}))
     assert names(jobs, "benchmark", "suite") == {"ruler_reference"}
-    assert {rule for rule, _ in jobs} == {"benchmark", "figure", "report"}
+    assert {rule for rule, _ in jobs} == {"benchmark"} | OUTPUT_RULES
 
 
 def test_a_further_variant_of_one_suite_scores_that_variant_only(finished, overlay):
@@ -98,14 +98,19 @@ def test_a_further_variant_of_one_suite_scores_that_variant_only(finished, overl
     jobs = finished.planned(configs=overlay({"benchmark": {"suites": suites}}))
     scored = [wildcards for rule, wildcards in jobs if rule == "benchmark"]
     assert [(job["suite"], job["variant"]) for job in scored] == [("long_context", "int4")] * len(scored)
-    assert {rule for rule, _ in jobs} == {"benchmark", "figure", "report"}
+    assert {rule for rule, _ in jobs} == {"benchmark"} | OUTPUT_RULES
     assert names(jobs, "figure", "name") == {"long_context"}
 
 
 def test_a_suite_that_drops_variants_measures_nothing_again(finished, overlay):
     suites = {"ruler_reference": {"variants": ["fp16"]}}
     jobs = finished.planned(configs=overlay({"benchmark": {"suites": suites}}))
-    assert {rule for rule, _ in jobs} <= {"figure", "report"}
+    assert {rule for rule, _ in jobs} <= OUTPUT_RULES
+
+
+def test_comparing_with_other_variants_scores_nothing_again(finished, overlay):
+    jobs = finished.planned(configs=overlay({"paired": {"against": ["int4"]}}))
+    assert {rule for rule, _ in jobs} == {"paired", "report"}
 
 
 def test_adding_a_seed_trains_that_seed_only(finished, overlay):

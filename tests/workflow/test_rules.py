@@ -44,7 +44,7 @@ def test_workflow_is_formatted(repository):
         ),
         ({"eviction": {"policies": ["fif"]}}, ["my.yaml", "eviction.policies.0", "did you mean fifo?"]),
         (
-            {"benchmark": {"suites": {"ruler": {"tasks": ["ruler/niah_multikey_2"]}}}},
+            {"benchmark": {"suites": {"ruler": {"tasks": ["ruler/niah_multikey_9"]}}}},
             ["did you mean ruler/niah_"],
         ),
         ({"run": {"figures": ["size_leger"]}}, ["run.figures.0", "did you mean size_ledger?"]),

@@ -17,6 +17,8 @@ COLUMNS = {
     "ledger": "component tensor parameters bits bytes",
     "benchmark": "suite task task_version model variant backend seed length n score ci_low ci_high chance "
     "guess",
+    "paired": "suite model task length metric variant_a variant_b seeds n difference ci_low ci_high p_value "
+    "p_holm test",
     "eviction": "task policy budget position length seed query_aware n accuracy ci_low ci_high retention "
     "accuracy_retained accuracy_evicted accuracy_full bytes",
     "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
@@ -67,7 +69,7 @@ def test_models_are_safetensors_and_nothing_is_a_pickle(finished):
     results = finished.directory / "results"
     files = [path for path in results.rglob("*") if path.is_file() and not path.name.startswith(".")]
     suffixes = {path.suffix for path in files}
-    assert suffixes <= {".safetensors", ".csv", ".json", ".pdf", ".png", ".md"}
+    assert suffixes <= {".safetensors", ".csv", ".gz", ".json", ".pdf", ".png", ".md"}
     for path in results.rglob("*.safetensors"):
         assert read_tensors(path)[0], path
 

@@ -3,12 +3,12 @@ from functools import lru_cache
 
 from snakemake.exceptions import WorkflowError
 
-from synapnet_edge import arms, catalogue
-from synapnet_edge.artifacts import code_fingerprint
+from synapnet_edge import arms, catalogue, own_tasks
+from synapnet_edge.artifacts import code_fingerprint, config_hash
 from synapnet_edge.cells import task_names, tokens_of
 from synapnet_edge.config_files import ConfigError, validate_config
 from synapnet_edge.driver_lock import note_driver, release_stale_lock
-from synapnet_edge.provenance import stage_code
+from synapnet_edge.provenance import ROOT, stage_code
 from synapnet_edge.results_tree import MANIFESTS, TABLES
 from synapnet_edge.threads import put_checkout_first
 
@@ -17,9 +17,11 @@ STATE = Path(".snakemake")
 if release_stale_lock(STATE):
     logger.info("The last run was killed; its lock on this folder is released.")
 try:
-    CATALOGUE = catalogue.load(STATE / "synapnet_edge")
     # Snakemake lists the files of the command line first; they are merged over the default.
     files = [workflow.configfiles[-1], *workflow.configfiles[:-1]]
+    validate_config(config, files)  # form first: its own tasks decide which names there are
+    own_tasks.announce(own_tasks.find(config, files))
+    CATALOGUE = catalogue.load(STATE / "synapnet_edge")
     validate_config(config, files, CATALOGUE)
 except (ConfigError, RuntimeError) as error:
     raise WorkflowError(f"Nothing was started.\n{error}")
@@ -27,6 +29,8 @@ except (ConfigError, RuntimeError) as error:
 RUN = config["run"]
 EVICTION = config["eviction"]
 STREAM = config["stream"]
+LONGBENCH = config["longbench_real"]
+TASK_TABLES = config["task_tables"]
 SUITES = config["benchmark"]["suites"]
 EXPERIMENTS = config["experiments"]
 # Overlays cannot remove a key, so weight 0 leaves a task out.
@@ -46,6 +50,7 @@ wildcard_constraints:
     policy="|".join(CATALOGUE["policies"]),
     name="|".join(CATALOGUE["figures"]),
     experiment="|".join(EXPERIMENTS),
+    baseline="|".join(LONGBENCH["baselines"]),
     arm="|".join(sorted({arm for block in EXPERIMENTS.values() for arm in block["arms"]})),
 
 
@@ -79,6 +84,12 @@ def compared_suites():
     return [suite for suite in RUN["suites"] if "variants" not in SUITES[suite]] or RUN["suites"]
 
 
+def paired_files(kind):
+    """Tables of one kind of every suite that scores several variants."""
+    suites = [suite for suite in RUN["suites"] if len(suite_variants(suite)) > 1]
+    return table_files(kind, suites) if suites else []
+
+
 def suite_settings(wildcards):
     """One suite of the benchmark, with the seed of its rows."""
     return {**suite_cells(wildcards.suite), "test_seed": config["benchmark"]["test_seed"]}
@@ -95,10 +106,17 @@ def quantize_priority(wildcards):
     return max((round(tokens_of(suite_cells(suite)) / 1e6) for suite in suites), default=0)
 
 
+def picked_code(stage, *facts):
+    """Fingerprint of a stage and of entries of the catalogue it picks; own tasks add their definition's."""
+    modules = [module for fact in facts for module in fact.get("uses", [fact["module"]])]
+    own = sorted({fact["definition"] for fact in facts if "definition" in fact})
+    return "-".join([stage_code(stage, *modules), *own])
+
+
 @lru_cache(maxsize=None)
 def code(stage, kind=None, names=()):
     """Fingerprint of what a stage runs: its own code and the tasks, policy, ... it picks by name."""
-    return stage_code(stage, *(CATALOGUE[kind][name]["module"] for name in names))
+    return picked_code(stage, *(CATALOGUE[kind][name] for name in names))
 
 
 def mixture_code(stage):
@@ -118,9 +136,8 @@ def suite_code(wildcards):
 
 def policy_code(wildcards):
     """`code` of one policy's cells: a change in another policy's file does not touch them."""
-    policy = CATALOGUE["policies"][wildcards.policy]["module"]
-    task = CATALOGUE["tasks"][EVICTION["task"]]["module"]
-    return stage_code("eviction_grid", policy, task)
+    policy, task = CATALOGUE["policies"][wildcards.policy], CATALOGUE["tasks"][EVICTION["task"]]
+    return picked_code("eviction_grid", policy, task)
 
 
 def stream_inputs(wildcards):
@@ -140,6 +157,27 @@ def stream_files(kind):
     """Tables of the long stream; built on request only."""
     seeds = STREAM.get("seeds", config["seeds"])
     return expand(TABLES[kind], model=STREAM["model"], variant=STREAM["variant"], seed=seeds)
+
+
+def table_tasks():
+    """The tasks whose speed and guards are measured: those named, or all, own ones included."""
+    return tuple(TASK_TABLES.get("tasks", CATALOGUE["tasks"]))
+
+
+def longbench_data(wildcards):
+    """The files with the LongBench texts; looked for only when their target is asked for."""
+    from synapnet_edge.evaluation.longbench.source import MissingData, UnsafeArchive, open_source
+
+    try:
+        return [str(file) for file in open_source(LONGBENCH["data_dir"]).files]
+    except (MissingData, UnsafeArchive) as error:
+        raise WorkflowError(f"Nothing was started: key longbench_real.data_dir\n{error}")
+
+
+def longbench_code():
+    """`code` of scoring LongBench, and its prompts, which are data."""
+    prompts = ROOT / "evaluation" / "longbench" / "tasks.json"
+    return f"{code('longbench_real')}-{config_hash(prompts.read_text(encoding='utf-8'))}"
 
 
 def figure_code(wildcards):

@@ -4,6 +4,7 @@ rule report:
         history=table_files("history"),
         ledger=table_files("ledger"),
         benchmark=table_files("benchmark"),
+        paired=table_files("paired"),
         eviction=table_files("eviction"),
         retention=table_files("retention"),
         deploy=table_files("deploy"),

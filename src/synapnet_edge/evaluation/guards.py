@@ -161,11 +161,29 @@ def logistic_probe(
     penalty: float = 0.1,
     iterations: int = 60,
 ) -> float:
-    """Held-out accuracy of a multinomial logistic regression.
+    """Held-out accuracy of a multinomial logistic regression, see `logistic_scores`.
 
     Parameters
     ----------
     train, test : (features [B, F], labels [B])
+    """
+    scores = logistic_scores(train, test[0], classes, penalty, iterations)
+    return float((scores.argmax(1) == test[1]).mean())
+
+
+def logistic_scores(
+    train: tuple[np.ndarray, np.ndarray],
+    test: np.ndarray,
+    classes: int = NUM_CLASSES,
+    penalty: float = 0.1,
+    iterations: int = 60,
+) -> np.ndarray:
+    """Scores [B, classes] that a multinomial logistic regression gives to `test` [B, F].
+
+    Parameters
+    ----------
+    train : (features [N, F], labels [N])
+    test : features [B, F]
     penalty : float
         Weight of the squared norm. 0.1 is where the probe on bags of answer tokens reaches the accuracy of
         "most frequent answer" on a few thousand rows; much less overfits and would pass a leaky task.
@@ -184,8 +202,7 @@ def logistic_probe(
 
     start = np.zeros(width * classes)
     found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
-    scores = _standardise(test[0], train[0]) @ found.x.reshape(width, classes)
-    return float((scores.argmax(1) == test[1]).mean())
+    return _standardise(test, train[0]) @ found.x.reshape(width, classes)
 
 
 def table_probe(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SOURCES = (
     "benchmark",
+    "rows",
     "history",
     "ledger",
     "eviction",

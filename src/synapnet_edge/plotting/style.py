@@ -153,6 +153,15 @@ def empty_panel(ax: Axes, text: str = "not measured") -> None:
     ax.grid(False)
 
 
+def separate_cells(ax: Axes, shape: tuple[int, int]) -> None:
+    """Thin white lines between the cells [rows, columns] of an image instead of a grid."""
+    ax.grid(False)
+    for x in range(1, shape[1]):
+        ax.axvline(x - 0.5, color="white", linewidth=0.6)
+    for y in range(1, shape[0]):
+        ax.axhline(y - 0.5, color="white", linewidth=0.6)
+
+
 def pick_model(table: pd.DataFrame) -> str | None:
     """The model a figure of one model shows: the reference, else the first name."""
     names = sorted(table["model"].dropna().unique()) if len(table) else []

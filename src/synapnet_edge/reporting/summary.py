@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_table, write_text
-from synapnet_edge.reporting import ablation, aggregate, cost, findings, long_context, sections
+from synapnet_edge.reporting import (
+    ablation,
+    aggregate,
+    cost,
+    effective_length,
+    findings,
+    long_context,
+    paired,
+    sections,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +32,8 @@ COLUMNS = {
     "retention": "seed epoch validation_auc shuffled_auc best_feature best_feature_auc parameters "
     "validation_examples",
     "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
+    "paired": "suite model task length metric variant_a variant_b seeds n difference ci_low ci_high p_value "
+    "p_holm test",
     "experiment": "experiment arm seed parameters train_tokens train_seconds task length n score ci_low "
     "ci_high chance guess",
 }
@@ -39,8 +50,8 @@ def write_summary(
 
     Parameters
     ----------
-    tables : source key (benchmark, history, ledger, retention, eviction, deploy, experiment) -> concatenated
-        stage tables; a source that is absent or empty is reported as not measured.
+    tables : source key (benchmark, history, ledger, retention, eviction, deploy, paired, experiment) ->
+        concatenated stage tables; a source that is absent or empty is reported as not measured.
     config : the resolved configuration; it says which model and variant the eviction grid ran, and which
         suites score some variants only, so that these are left out where variants are compared.
     output : the Markdown file.
@@ -68,11 +79,13 @@ def write_summary(
         "Rendered from the tables of this run. Every number is measured by it unless it says published.\n",
         sections.goals(reached),
         long_context.section(measured, _trained_to(given["history"])),
+        effective_length.section(measured),
         sections.headline(head),
         sections.negative(negative),
         sections.benchmark(cells),
         sections.sizes(sizes),
         sections.control(gaps),
+        paired.section(given["paired"]),
         sections.eviction(evicted, _subject(config)),
         sections.retention(given["retention"]),
         sections.deploy(given["deploy"], _skipped_tiers(manifests)),
@@ -112,6 +125,7 @@ def _checked(tables: Mapping[str, pd.DataFrame], key: str) -> pd.DataFrame:
 _WORDS = {
     "suite", "task", "model", "variant", "backend", "policy", "position", "tier",
     "metric", "unit", "method", "component", "tensor", "stage", "best_feature", "experiment", "arm",
+    "variant_a", "variant_b", "test",
 }
 # fmt: on
 
