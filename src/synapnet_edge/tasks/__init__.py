@@ -9,9 +9,8 @@ from synapnet_edge.tasks.mixture import Mixture
 
 __all__ = ["IGNORE", "LAYOUT", "SPLITS", "TASKS", "Layout", "Mixture", "Task", "TaskBatch", "suite_tasks"]
 
-if (
-    "SYNAPNET_EDGE_TASKS" in os.environ
-):  # what `own_tasks.announce` sets; without own tasks nothing is imported
+# What `own_tasks.announce` sets; without own tasks nothing of theirs is imported.
+if "SYNAPNET_EDGE_TASKS" in os.environ:
     from synapnet_edge.tasks.custom import register_announced
 
     register_announced(TASKS)
