@@ -237,7 +237,8 @@ def _row_table(results: list[dict[str, Any]]) -> pd.DataFrame:
     for result in results:
         cell = {key: result[key] for key in ROW_COLUMNS[:6]}
         depth = np.array(result["depth"], dtype=float)
-        parts = [(metric, np.arange(len(depth)), depth, result["scores"][metric]) for metric in result["scores"]]
+        row = np.arange(len(depth))
+        parts = [(metric, row, depth, scores) for metric, scores in result["scores"].items()]
         if "read_out_depth" in result:
             depths, right = np.array(result["read_out_depth"]), np.array(result["read_out_score"])
             row = np.repeat(np.arange(len(depths)), depths.shape[1])

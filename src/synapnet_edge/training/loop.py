@@ -213,9 +213,7 @@ class Trainer:
         share = draw_write_share(rng, least_write_share_at(self.config, step, self.final_share))
         kept = draw_max_entries(rng, self.config, step, self.model.cfg.max_entries)
         factors = self.emphasis.factors()
-        batch = self.mixture.batch(
-            rng, self.ranks.size * stage.batch, stage.length, stage.readouts, factors
-        )
+        batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts, factors)
         readouts = int((batch.targets != IGNORE).sum())
         own = batch.take(self.ranks.part(len(batch)))
         ids, positions, targets = to_tensors(own, self.device)

@@ -17,14 +17,13 @@ from synapnet_edge.tasks.blocks import (
     write_blocks,
 )
 from synapnet_edge.tasks.layout import ANSWER_START, LAYOUT, Layout
-from synapnet_edge.tasks.reference.pairs import expected_top_multiplicity
 from synapnet_edge.tasks.ruler.haystack import TAIL, framed_background
-from synapnet_edge.tasks.ruler.qa import ENTITIES, RECORD, RELATIONS, FactTask, Knowledge
+from synapnet_edge.tasks.ruler.qa import ENTITIES, RECORD, RELATIONS, Knowledge, Qa1
 
 SECTIONS = RELATIONS  # an entity has one fact in each
 
 
-class SingleDocQa(FactTask):
+class SingleDocQa(Qa1):
     """Eight entities with the same four relations, every section one fact of each; a fact's value is asked.
 
     Row: BOS, background, `DOC SECTION` and two tokens of background, eight facts, three more sections that
@@ -38,14 +37,7 @@ class SingleDocQa(FactTask):
     suite = "longbench"
 
     def __init__(self, layout: Layout = LAYOUT) -> None:
-        super().__init__("longbench/single_doc_qa", ENTITIES * RELATIONS, 2, ENTITIES, RELATIONS, layout)
-
-    def guess(self, length: int) -> float:
-        return expected_top_multiplicity(RELATIONS, self.num_classes) / RELATIONS
-
-    def oracle(self, input_ids: np.ndarray) -> np.ndarray:
-        value = self._find(input_ids, input_ids[:, -3], input_ids[:, -2])
-        return np.maximum(value - ANSWER_START, 0)
+        super().__init__(layout, "longbench/single_doc_qa")
 
     def _know(self, rng: np.random.Generator, batch: int) -> Knowledge:
         """Facts in the order of the sequence; question k asks fact k."""

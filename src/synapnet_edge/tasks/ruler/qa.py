@@ -164,8 +164,8 @@ class Qa1(FactTask):
     relation 14 %, of any fact 5 %).
     """
 
-    def __init__(self, layout: Layout = LAYOUT) -> None:
-        super().__init__("ruler/qa_1", ENTITIES * RELATIONS, 2, ENTITIES, RELATIONS, layout)
+    def __init__(self, layout: Layout = LAYOUT, name: str = "ruler/qa_1") -> None:
+        super().__init__(name, ENTITIES * RELATIONS, 2, ENTITIES, RELATIONS, layout)
 
     def guess(self, length: int) -> float:
         return expected_top_multiplicity(RELATIONS, self.num_classes) / RELATIONS
