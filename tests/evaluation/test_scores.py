@@ -1,9 +1,11 @@
 """Row scores by hand, and the interval of their mean."""
 
+import math
+
 import numpy as np
 import pytest
 
-from synapnet_edge.evaluation.scores import METRICS, mean_interval
+from synapnet_edge.evaluation.scores import METRICS, above_guess, mean_interval
 from synapnet_edge.evaluation.statistics import wilson_interval
 from synapnet_edge.tasks import TASKS
 from synapnet_edge.tasks.base import IGNORE, TaskBatch
@@ -33,6 +35,18 @@ def test_scores_of_rows_leave_out_read_outs_that_are_not_there(metric, expected)
     batch = rows([[1, 2, 3], [IGNORE, 4, 5]])
     logits = one_hot([[1, 2, 5], [7, 4, 2]])
     np.testing.assert_allclose(METRICS[metric](logits, batch), expected)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "absolute_error", "exact_match"])
+def test_a_row_without_targets_is_an_error_not_a_zero(metric):
+    with pytest.raises(ValueError, match="every target is -100"):
+        METRICS[metric](one_hot([[1], [2]]), rows([[1], [IGNORE]]))
+
+
+def test_above_guess_removes_the_level_of_the_shortcut():
+    assert above_guess(0.61, 0.22) == pytest.approx(0.5)
+    assert above_guess(0.1, 0.22) == 0.0
+    assert math.isnan(above_guess(1.0, 1.0))
 
 
 def test_recall_looks_at_as_many_classes_as_there_are_answers():

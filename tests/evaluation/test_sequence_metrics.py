@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from synapnet_edge.evaluation import sequence_metrics as metrics
@@ -58,22 +57,3 @@ def test_edit_similarity_by_hand():
     assert metrics.edit_similarity([1, 2], [1, 2, 3, 4]) == pytest.approx(1 / 2)
     assert metrics.edit_similarity([1, 2], [3, 4]) == 0.0
     assert metrics.edit_similarity([], []) == 1.0
-
-
-def test_rows_are_averaged_over_their_scored_readouts():
-    targets = np.array([[1, 2, 3, 4], [5, -100, 6, -100]])
-    predictions = np.array([[2, 4, 1, 3], [5, 5, 7, 6]])
-    assert metrics.mean_over_rows("rouge_l", predictions, targets) == pytest.approx(0.5)
-    assert metrics.mean_over_rows("edit_similarity", predictions[1:], targets[1:]) == pytest.approx(0.5)
-    assert metrics.mean_over_rows("exact_match", targets, targets) == 1.0
-    assert metrics.mean_over_rows("exact_match", predictions, targets) == 0.0
-
-
-def test_wrong_requests_are_refused():
-    one = np.ones((2, 3), dtype=int)
-    with pytest.raises(ValueError, match="unknown metric 'bleu'; available: rouge_l, "):
-        metrics.mean_over_rows("bleu", one, one)
-    with pytest.raises(ValueError, match=r"of one shape \[B, Q\], got \(2, 2\) and \(2, 3\)"):
-        metrics.mean_over_rows("rouge_l", one[:, :2], one)
-    with pytest.raises(ValueError, match="every target is -100"):
-        metrics.mean_over_rows("rouge_l", one, np.array([[1, 1, 1], [-100, -100, -100]]))

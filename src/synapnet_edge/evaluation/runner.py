@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from synapnet_edge.artifacts import read_json, write_json
 from synapnet_edge.cells import Cell, cells_of, grids
-from synapnet_edge.evaluation.metrics import above_guess
-from synapnet_edge.evaluation.scores import METRICS, mean_interval
+from synapnet_edge.evaluation.scores import METRICS, above_guess, mean_interval
 from synapnet_edge.tasks.base import Task, TaskBatch
 from synapnet_edge.tasks.catalog import TASKS, suite_tasks
 

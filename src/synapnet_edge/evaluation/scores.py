@@ -17,7 +17,7 @@ RESAMPLES = 2000
 
 def accuracy(logits: np.ndarray, rows: TaskBatch) -> np.ndarray:
     """Share of right read-outs of every row, [B]."""
-    scored = rows.targets != IGNORE
+    scored = _scored(rows)
     right = (logits.argmax(-1) == rows.targets) & scored
     return right.sum(1) / scored.sum(1)
 
@@ -29,15 +29,23 @@ def recall(logits: np.ndarray, rows: SetBatch) -> np.ndarray:
 
 def absolute_error(logits: np.ndarray, rows: TaskBatch) -> np.ndarray:
     """Mean |predicted - right class| of every row's read-outs, [B]: for tasks whose class is a count."""
-    scored = rows.targets != IGNORE
+    scored = _scored(rows)
     return (np.abs(logits.argmax(-1) - rows.targets) * scored).sum(1) / scored.sum(1)
+
+
+def _scored(rows: TaskBatch) -> np.ndarray:
+    """Which read-outs count, [B, Q] bool; a row without any is an error, not a zero."""
+    scored = rows.targets != IGNORE
+    if not scored.any(1).all():
+        raise ValueError("a row has no read-out to score: every target is -100")
+    return scored
 
 
 def _of_sequences(score: Callable[[list[int], list[int]], float]) -> Callable[..., np.ndarray]:
     """A metric of the read-outs of a row taken as one output."""
 
     def rows_score(logits: np.ndarray, rows: TaskBatch) -> np.ndarray:
-        found, scored = logits.argmax(-1), rows.targets != IGNORE
+        found, scored = logits.argmax(-1), _scored(rows)
         pairs = zip(found, rows.targets, scored, strict=True)
         return np.array([score(f[mask].tolist(), wanted[mask].tolist()) for f, wanted, mask in pairs])
 
@@ -79,3 +87,13 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> Interval:
         rng=np.random.default_rng(0),
     )
     return Interval(float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def above_guess(score: float, guess: float) -> float:
+    """(score - guess) / (1 - guess), not below 0; nan where the shortcut already solves the task.
+
+    Keeps the level of a trivial strategy from looking like skill in an average over tasks.
+    """
+    if guess >= 1:
+        return float("nan")
+    return max(0.0, (score - guess) / (1 - guess))

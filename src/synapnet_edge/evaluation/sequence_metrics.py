@@ -9,10 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-import numpy as np
-
-from synapnet_edge.tasks.base import IGNORE
-
 
 def longest_common_subsequence(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
     """Length of the longest sequence that both contain in order, not necessarily without gaps.
@@ -60,37 +56,3 @@ def exact_match(prediction: Sequence[int], reference: Sequence[int]) -> float:
 
 
 SEQUENCE_METRICS = {"rouge_l": rouge_l, "edit_similarity": edit_similarity, "exact_match": exact_match}
-
-
-def mean_over_rows(metric: str, predictions: np.ndarray, targets: np.ndarray) -> float:
-    """Mean score of the rows' outputs.
-
-    Parameters
-    ----------
-    metric : str
-        A name of `SEQUENCE_METRICS`.
-    predictions, targets : [B, Q]
-        Read-outs whose target is -100 are left out on both sides.
-
-    Raises
-    ------
-    ValueError
-        For an unknown metric, different shapes, or a row without a scored read-out.
-    """
-    if metric not in SEQUENCE_METRICS:
-        raise ValueError(f"unknown metric {metric!r}; available: {', '.join(SEQUENCE_METRICS)}")
-    predictions, targets = np.asarray(predictions), np.asarray(targets)
-    if predictions.shape != targets.shape or targets.ndim != 2:
-        raise ValueError(
-            f"expected predictions and targets of one shape [B, Q], "
-            f"got {predictions.shape} and {targets.shape}"
-        )
-    scored = targets != IGNORE
-    if not scored.any(1).all() or not len(targets):
-        raise ValueError("a row has no read-out to score: every target is -100")
-    score = SEQUENCE_METRICS[metric]
-    scores = [
-        score(found[mask].tolist(), wanted[mask].tolist())
-        for found, wanted, mask in zip(predictions, targets, scored, strict=True)
-    ]
-    return float(np.mean(scores))

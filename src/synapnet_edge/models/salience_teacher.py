@@ -84,7 +84,7 @@ class SalienceTeacher:
 
 
 def _largest(values: Tensor, row: Tensor, rows: int) -> Tensor:
-    """[rows, n] elementwise maximum of the values [R, n] of each row, 0 where there are none."""
+    """[rows, n] elementwise maximum of the values [R, n] of each row, `UNSEEN` where there are none."""
     out = values.new_full((rows, values.shape[1]), UNSEEN)
     return out.scatter_reduce(0, row[:, None].expand_as(values), values, "amax")
 
