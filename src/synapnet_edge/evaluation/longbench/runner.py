@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from synapnet_edge.evaluation.longbench.aggregate import mean_interval
+from synapnet_edge.evaluation.longbench.answered import Answered
 from synapnet_edge.evaluation.longbench.baselines import BASELINES, Baseline, Generate
 from synapnet_edge.evaluation.longbench.metrics import Segment
 from synapnet_edge.evaluation.longbench.schema import Row, read_rows
@@ -52,6 +54,9 @@ class Settings(NamedTuple):
         Chinese text to words; without it Chinese tasks are skipped.
     progress : bool
         Show a bar.
+    answered : path, optional
+        File that receives every scored answer; a later call with the same file, `system`, data and settings
+        asks only what is missing. `truncate`, `chat`, `segment` and the model itself are not compared.
     """
 
     tasks: Sequence[str] = ()
@@ -62,6 +67,7 @@ class Settings(NamedTuple):
     chat: Callable[[str], str] | None = None
     segment: Segment | None = None
     progress: bool = True
+    answered: str | Path | None = None
 
     @property
     def set_name(self) -> str:
@@ -103,6 +109,8 @@ def run_longbench(
         If a row is malformed; the message names file, line and field.
     TypeError
         If `generate` returns something else than text.
+    ValueError
+        If the file `answered` belongs to another run.
     """
     return _run(lambda task, rows: generate, source, system, Settings(**settings))
 
@@ -121,6 +129,10 @@ def _run(
     prepare: Baseline, source: Source, system: str, settings: Settings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     planned = _plan(source, settings)
+    run = {"set": settings.set_name, "system": system, "samples": settings.samples, "seed": settings.seed}
+    answered = Answered(settings.answered, {**run, "data": str(Path(source.path).resolve())})
+    if len(answered):
+        logger.info("%s: continuing after %d answers", settings.answered, len(answered))
     scores: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for task, reason in planned:
@@ -128,7 +140,8 @@ def _run(
         found: list[dict[str, Any]] = []
         if reason is None:
             questions = _read(source, task, settings)
-            found = [about | result for result in _score(prepare(task, questions), task, questions, settings)]
+            results = _score(prepare(task, questions), task, questions, settings, answered)
+            found = [about | result for result in results]
             reason = None if found else "the file has no rows"
         else:
             logger.warning("LongBench task %s is skipped: %s", task.name, reason)
@@ -173,10 +186,18 @@ def _read(source: Source, task: LongBenchTask, settings: Settings) -> list[tuple
 
 
 def _score(
-    generate: Generate, task: LongBenchTask, questions: list[tuple[int, Row]], settings: Settings
+    generate: Generate,
+    task: LongBenchTask,
+    questions: list[tuple[int, Row]],
+    settings: Settings,
+    answered: Answered,
 ) -> Iterator[dict[str, Any]]:
-    """Answer and score each row of one task."""
+    """Answer and score each row of one task, as far as it has not been done."""
     for number, row in tqdm(questions, desc=task.name, unit="row", disable=not settings.progress):
+        known = answered.get(task.name, number)
+        if known is not None:
+            yield known
+            continue
         full = task.render(row)
         prompt = settings.truncate(full) if settings.truncate else full
         truncated = prompt != full
@@ -185,7 +206,7 @@ def _score(
         output = generate(prompt, task.max_new_tokens)
         if not isinstance(output, str):
             raise TypeError(f"generate: found {type(output).__name__} for task {task.name}, expected text")
-        yield {
+        result = {
             "bucket": bucket_of(row.length) if settings.extended else "all",
             "row": number,
             "id": row.id,
@@ -193,6 +214,8 @@ def _score(
             "score": task.score(output, row, settings.segment),
             "truncated": truncated,
         }
+        answered.add(task.name, result)
+        yield result
 
 
 def _cells(
