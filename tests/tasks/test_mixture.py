@@ -47,6 +47,13 @@ def test_a_weight_of_zero_leaves_the_task_out():
     assert set(mixture.batch(np.random.default_rng(0), 10, 64, 2).meta["task"]) == {0}
 
 
+def test_a_factor_of_zero_leaves_a_task_out_of_one_batch():
+    mixture = Mixture({"reference/fa": 1, "reference/cn": 1, "reference/snia": 2})
+    factors = {"reference/fa": 0.0, "reference/cn": 1.0, "reference/snia": 0.5}
+    assert mixture.shares(64, factors) == {"reference/cn": 0.5, "reference/snia": 0.5}
+    assert set(mixture.batch(np.random.default_rng(0), 40, 64, 2, factors).meta["task"]) == {1, 2}
+
+
 def test_unknown_task_names_are_answered_with_near_matches():
     with pytest.raises(UnknownNameError, match="reference/niah_single"):
         Mixture({"reference/niah_singel": 1})

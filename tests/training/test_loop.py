@@ -184,3 +184,29 @@ def test_chunk_lengths_beyond_the_model_are_refused():
     config = PretrainConfig.from_dict({**SETTINGS, "chunk_lens": [64]})
     with pytest.raises(ValueError, match="chunk_lens"):
         Trainer(SynapNetEdgeConfig(**SHAPE), config, 1, torch.device("cpu"))
+
+
+def test_a_stage_draws_its_own_tasks_and_the_next_one_all():
+    stages = [
+        {"length": 32, "steps": 3, "batch": 4, "readouts": 2, "tasks": ["reference/niah_single"]},
+        {"length": 32, "steps": 3, "batch": 4, "readouts": 2},
+    ]
+    config = PretrainConfig.from_dict({**SETTINGS, "curriculum": stages})
+    trainer = Trainer(SynapNetEdgeConfig(**SHAPE), config, 1, torch.device("cpu"))
+    drawn, batch = [], trainer.mixture.batch
+
+    def watched(*arguments):
+        drawn.append(batch(*arguments))
+        return drawn[-1]
+
+    trainer.mixture.batch = watched
+    for step in range(6):
+        trainer.train_step(step)
+    tasks = [set(part.meta["task"]) for part in drawn]
+    assert tasks[:3] == [{0}] * 3 and set.union(*tasks[3:]) == {0, 1}
+
+
+def test_tasks_of_a_stage_must_be_in_the_mixture():
+    stages = [{"length": 32, "steps": 3, "batch": 4, "readouts": 2, "tasks": ["reference/fa"]}]
+    with pytest.raises(ValueError, match=r"curriculum stage 0, tasks: found \['reference/fa'\]"):
+        PretrainConfig.from_dict({**SETTINGS, "curriculum": stages})

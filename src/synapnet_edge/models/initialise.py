@@ -35,6 +35,7 @@ COUNT_GAIN = 8.0  # of the found share: about one unit for each match
 COUNT_STD = 0.1  # of the output weights that read the found share
 COPY = 0.5  # size of what a head writes back, relative to what it found
 FIRST_PRIOR_GAIN = 32.0  # of a token's own salience in the first layer: how fast it can be learned
+PRIOR_GAIN = 8.0  # in the other layers
 LEAK = 0.1  # of an ordinary random start that is mixed in, so that nothing is exactly zero
 
 
@@ -57,7 +58,7 @@ def initialise(model: nn.Module, depth: int) -> None:
     low, high = COUNT_LEVELS
     for layer, block in enumerate(blocks):
         level = low + (high - low) * layer / max(1, len(blocks) - 1)
-        block.salience.prior_gain.fill_(0.0 if layer else FIRST_PRIOR_GAIN)
+        block.salience.prior_gain.fill_(PRIOR_GAIN if layer else FIRST_PRIOR_GAIN)
         _start_as_shifts(block)
         _start_as_lookups(block, (*LOOKUPS, IN_TURN[layer % len(IN_TURN)]), level)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 UNSEEN = -1.0
+NEVER = -1e4  # logit of what does not take part
 POSITIVE_WEIGHT = 4.0  # few tokens are read; a needle that is not written costs more than a filler that is
+READ, BACKGROUND = 0.3, 0.05  # of the row's largest share: what counts as read, and what as not read
+LEAST_READ = 0.05  # share of a read below which a layer reads nothing in particular
+RANKED_AMONG = 2**20  # background tokens that a read token is to stand out from: the longest streams
 
 
 class SalienceTeacher:
@@ -17,6 +22,12 @@ class SalienceTeacher:
     share of a read, over heads and questions, that it received as a pending token or as an entry; the loss
     is the binary cross entropy of its salience. Tokens that were not read and could not be, as they were not
     written or not kept, tell nothing and do not count. The targets carry no gradient.
+
+    A memory keeps the most salient tokens of a stream, so what a needle competes with is the tail of the
+    background, and the cross entropy hardly sees a tail. A second loss ranks: minus the logarithm of the
+    share that a read token has in a softmax of salience logits over itself and the row's background, this
+    counted as if it were `RANKED_AMONG` tokens (a listwise ranking loss, Cao et al. 2007). It teaches the
+    weights of the salience alone; with its gradient in the rest of the model, training did not start.
 
     Parameters
     ----------
@@ -36,6 +47,7 @@ class SalienceTeacher:
         chunks: int,
         written: Tensor | None,
         kept: Tensor | None = None,
+        alone: Tensor | None = None,
     ) -> None:
         """Take in one layer's reads of one piece.
 
@@ -55,6 +67,9 @@ class SalienceTeacher:
         kept : Tensor, optional
             [B G, N] which of the G K written entries each of the N is, negative for one stored before; by
             default the last G K are those.
+        alone : Tensor, optional
+            [B, G p], `log_salience` with a gradient to the weights of the salience only; for the ranking,
+            which is left out without it.
         """
         batch, length = self.positions.shape[0], probabilities.shape[2]
         pending = log_salience.shape[1] // chunks
@@ -76,7 +91,10 @@ class SalienceTeacher:
             later = _largest(entries, row, batch)
             counts = counts | torch.zeros_like(counts).scatter(1, written, later > UNSEEN)
             target = target.scatter_reduce(1, written, later.clamp_min(0), "amax")
-        self._losses.append(_cross_entropy(log_salience, target, counts))
+        loss = _cross_entropy(log_salience, target, counts)
+        if alone is not None:
+            loss = loss + _ranking(alone, target, counts)
+        self._losses.append(loss)
 
     def loss(self) -> Tensor:
         """Mean over all layers and pieces; zero if nothing was observed."""
@@ -90,6 +108,21 @@ def _largest(values: Tensor, row: Tensor, rows: int) -> Tensor:
 
 
 def _cross_entropy(log_salience: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-    log_rest = torch.log((-torch.expm1(log_salience)).clamp_min(1e-6))
-    loss = -(POSITIVE_WEIGHT * target * log_salience + (1 - target) * log_rest)
+    loss = -(POSITIVE_WEIGHT * target * log_salience + (1 - target) * _log_rest(log_salience))
     return (loss * counts).sum() / counts.sum().clamp_min(1)
+
+
+def _ranking(log_salience: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+    logit = log_salience - _log_rest(log_salience)
+    most = target.amax(dim=1, keepdim=True)
+    background = counts & (target < BACKGROUND * most)
+    weight = target * (counts & (target >= READ * most) & (most >= LEAST_READ))
+    rivals = logit.masked_fill(~background, NEVER).logsumexp(dim=1, keepdim=True)
+    rivals = rivals + torch.log(RANKED_AMONG / background.sum(dim=1, keepdim=True).clamp_min(1))
+    loss = weight * F.softplus(rivals - logit)
+    return loss.sum() / weight.sum().clamp_min(LEAST_READ)
+
+
+def _log_rest(log_salience: Tensor) -> Tensor:
+    """log(1 - salience)."""
+    return torch.log((-torch.expm1(log_salience)).clamp_min(1e-6))

@@ -135,7 +135,9 @@ class SynapBlock(nn.Module):
             entries, index = self.memory.select(pending, write.slots, chunks, write.quantizer)
 
         def watch(probabilities: Tensor, kept: Tensor | None) -> None:
-            write.teacher.observe(probabilities, pending.log_salience, write.start, chunks, index, kept)
+            alone = self.salience(bound.detach(), write.prior)
+            at = write.start
+            write.teacher.observe(probabilities, pending.log_salience, at, chunks, index, kept, alone)
 
         watching = watch if write.teacher is not None else None
         read = self.memory.read(bound, pending, store, layer, entries, chunks, watching)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from synapnet_edge.registry import Registry
 from synapnet_edge.tasks import longbench, mqar, needlebench, pressure, reference, ruler
 from synapnet_edge.tasks.base import Task
+from synapnet_edge.tasks.dense import Dense
 
 TASKS: Registry[Task] = Registry("task")
 
@@ -56,6 +57,7 @@ for _task in (
     longbench.CodeCompletion(),
     longbench.PassageRetrieval(),
     longbench.PassageCount(),
+    Dense("ruler/niah_multikey_1_dense", ruler.NiahMultikey1, spacing=64, least=4),
 ):
     TASKS.add(_task.name, _task)
 

@@ -38,16 +38,16 @@ class Mixture:
     def shares(self, length: int, factors: Mapping[str, float] | None = None) -> dict[str, float]:
         """Probability of every task that fits in `length`; raises ValueError if none does.
 
-        `factors` (task to a positive number) multiply the weights.
+        `factors` (task to a number >= 0, not all of them 0) multiply the weights.
         """
-        fitting = {n: w for n, w in self.weights.items() if self.tasks[n].min_length <= length}
+        weights = {n: w * (1.0 if factors is None else factors[n]) for n, w in self.weights.items()}
+        drawn = {name: weight for name, weight in weights.items() if weight > 0}
+        fitting = {n: w for n, w in drawn.items() if self.tasks[n].min_length <= length}
         if not fitting:
-            needed = min(self.tasks[name].min_length for name in self.weights)
+            needed = min(self.tasks[name].min_length for name in drawn)
             raise ValueError(
                 f"no task of the mixture fits: the shortest needs a length of {needed} tokens, got {length}"
             )
-        if factors is not None:
-            fitting = {name: weight * factors[name] for name, weight in fitting.items()}
         total = sum(fitting.values())
         return {name: weight / total for name, weight in fitting.items()}
 

@@ -212,7 +212,8 @@ class Trainer:
         chunk_len = int(rng.choice(self.chunk_lens))
         share = draw_write_share(rng, least_write_share_at(self.config, step, self.final_share))
         kept = draw_max_entries(rng, self.config, step, self.model.cfg.max_entries)
-        factors = self.emphasis.factors()
+        drawn = stage.tasks or self.mixture.weights
+        factors = {task: f if task in drawn else 0.0 for task, f in self.emphasis.factors().items()}
         batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts, factors)
         readouts = int((batch.targets != IGNORE).sum())
         own = batch.take(self.ranks.part(len(batch)))

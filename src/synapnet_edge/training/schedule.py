@@ -16,12 +16,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of the curriculum: `steps` batches of `batch` sequences, up to `readouts` answers each."""
+    """A stretch of the curriculum: `steps` batches of `batch` sequences, up to `readouts` answers each.
+
+    `tasks`: the tasks of the mixture that are drawn; none named = all of them.
+    """
 
     length: int
     steps: int
     batch: int
     readouts: int
+    tasks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("length", "steps", "batch", "readouts"):
@@ -118,6 +122,12 @@ class PretrainConfig:
     probe: ProbePlan = ProbePlan()
 
     def __post_init__(self) -> None:
+        for index, stage in enumerate(self.curriculum):
+            unknown = sorted(set(stage.tasks) - set(self.mixture))
+            if unknown:
+                raise ValueError(
+                    f"curriculum stage {index}, tasks: found {unknown}, expected tasks of the mixture"
+                )
         if self.processes < 1:
             raise ValueError(f"processes: found {self.processes}, expected at least 1")
         if self.least_entries is not None and self.least_entries < 1:
@@ -131,7 +141,8 @@ class PretrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
         """Build from the configuration block; mixture entries of weight 0 are left out."""
         values = dict(values)
-        values["curriculum"] = tuple(Stage(**stage) for stage in values["curriculum"])
+        stages = [{**stage, "tasks": tuple(stage.get("tasks", ()))} for stage in values["curriculum"]]
+        values["curriculum"] = tuple(Stage(**stage) for stage in stages)
         values["mixture"] = {name: weight for name, weight in values["mixture"].items() if weight > 0}
         values["betas"] = tuple(values.get("betas", cls.betas))
         values["chunk_lens"] = tuple(values.get("chunk_lens", cls.chunk_lens))
