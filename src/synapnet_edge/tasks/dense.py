@@ -1,4 +1,4 @@
-"""The dense regime: records in proportion to the length, instead of a fixed number in ever more background."""
+"""The dense regime: records in proportion to the length, not a fixed number in ever more background."""
 
 from __future__ import annotations
 
