@@ -27,7 +27,7 @@ class SalienceTeacher:
     background, and the cross entropy hardly sees a tail. A second loss ranks: minus the logarithm of the
     share that a read token has in a softmax of salience logits over itself and the row's background, this
     counted as if it were `RANKED_AMONG` tokens (a listwise ranking loss, Cao et al. 2007). It teaches the
-    weights of the salience alone; with its gradient in the rest of the model, training did not start.
+    weights of the salience alone; with its gradient in the rest of the model, training was much slower.
 
     Parameters
     ----------
