@@ -37,7 +37,7 @@ def pyramid_budgets(
             f"got {layers}, {window}, {capacity} and {beta}"
         )
     share = capacity - window
-    if layers == 1 or (length is not None and length < 2 * share):
+    if layers == 1 or (length is not None and length < max(2 * share, capacity)):
         return [capacity] * layers
     low = share / beta
     high = 2 * share - low
