@@ -62,8 +62,20 @@ def test_packed_weight_has_the_documented_layout_and_pads_to_whole_groups(column
 
 
 def test_packed_weight_refuses_tensors_that_do_not_fit_together():
-    packed = PackedWeight.pack(torch.zeros(2, 128, dtype=torch.uint8), torch.ones(2, 1), 2, zero=1.5)
+    packed = PackedWeight.pack(torch.zeros(2, 128, dtype=torch.uint8), torch.ones(2, 1), 2, zero=2)
     with pytest.raises(ValueError, match="scales: found 3 groups"):
-        PackedWeight((2, 128), 2, packed.codes, torch.ones(2, 3).half(), None, 1.5)
+        PackedWeight((2, 128), 2, packed.codes, torch.ones(2, 3).half(), None, 2)
     with pytest.raises(ValueError, match="codes: found"):
-        PackedWeight((2, 64), 2, packed.codes, packed.scales, None, 1.5)
+        PackedWeight((2, 64), 2, packed.codes, packed.scales, None, 2)
+
+
+def test_levels_between_the_integers_are_an_integer_zero_point_and_half_a_step():
+    packed = PackedWeight.pack(torch.tensor([[0, 1, 2, 3]]), torch.tensor([[0.5]]), 2, zero=2, half_step=True)
+    assert packed.dequantize().tolist() == [[-0.75, -0.25, 0.25, 0.75]]
+    assert isinstance(packed.zero, int)
+
+
+@pytest.mark.parametrize("zero", [1.5, 2.0, -1, 4, True])
+def test_a_zero_point_that_is_no_code_is_refused(zero):
+    with pytest.raises(ValueError, match="zero: found"):
+        PackedWeight.pack(torch.zeros(1, 4), torch.ones(1, 1), 2, zero=zero)

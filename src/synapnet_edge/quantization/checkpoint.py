@@ -25,7 +25,7 @@ from synapnet_edge.quantization.primitives import MAX_FP16
 from synapnet_edge.quantization.recipe import Recipe
 
 FORMAT = "synapnet_edge.packed"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LEDGER_COLUMNS = ["component", "tensor", "parameters", "bits", "bytes"]
 
 
@@ -116,6 +116,16 @@ def load_model(
     return model.to(device=device, dtype=dtype).eval()
 
 
+def check_format(path: str | Path, metadata: Mapping[str, Any]) -> None:
+    """Raise ArtifactError unless `metadata` are those of a packed file of this version."""
+    if (metadata["format"], metadata.get("format_version")) != (FORMAT, FORMAT_VERSION):
+        found = f"{metadata['format']!r} version {metadata.get('format_version')!r}"
+        hint = "; quantise the model again" if metadata["format"] == FORMAT else ""
+        raise ArtifactError(
+            f"{path}: found format {found}, expected {FORMAT!r} version {FORMAT_VERSION}{hint}"
+        )
+
+
 def payload_bytes(path: str | Path) -> int:
     """Bytes of tensor data in a safetensors file: its size without the length field and the header."""
     path = Path(path)
@@ -148,7 +158,8 @@ def _to_fp16(name: str, value: Tensor) -> Tensor:
 
 
 def _geometry(packed: PackedWeight) -> dict[str, Any]:
-    return {"bits": packed.bits, "block": packed.block, "zero": packed.zero}
+    keys = ("bits", "block", "zero", "half_step")
+    return {key: getattr(packed, key) for key in keys}
 
 
 def _ledger_row(name: str, parameters: int, stored: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -167,9 +178,7 @@ def _ledger_row(name: str, parameters: int, stored: Mapping[str, Tensor]) -> dic
 
 def _read_record(path: str | Path, tensors: dict[str, Tensor], metadata: Mapping[str, Any]) -> Quantization:
     """Take the packed weights out of `tensors`."""
-    if (metadata["format"], metadata.get("format_version")) != (FORMAT, FORMAT_VERSION):
-        found = f"{metadata['format']!r} version {metadata.get('format_version')!r}"
-        raise ArtifactError(f"{path}: found format {found}, expected {FORMAT!r} version {FORMAT_VERSION}")
+    check_format(path, metadata)
     record = Quantization(Recipe.from_dict(metadata["recipe"]), variant=metadata["variant"])
     for name, geometry in metadata["packed"].items():
         parts = {suffix: tensors.pop(f"{name}.{suffix}", None) for suffix in ("codes", "scales", "zeros")}

@@ -1,8 +1,12 @@
 """Bit-exact packing of small integer codes, and the packed weight that every backend reads.
 
-Layout (that of onnxruntime's MatMulNBits, so no backend has to repack): for a weight ``[N, K]`` the codes are
-``uint8 [N, ceil(K/g), g*bits/8]``; within a byte stream the first code takes the lowest bits. Scales are FP16
-``[N, G]``; zero points, where a scheme has them, are packed with the same bit width along G.
+Layout (that of onnxruntime's MatMulNBits): for a weight ``[N, K]`` the codes are ``uint8 [N, ceil(K/g),
+g*bits/8]``, K padded to whole groups; within a byte stream the first code takes the lowest bits. Scales are
+FP16 ``[N, G]``; zero points are integers, one for all groups or packed with the codes' bit width along G.
+
+Levels between the integers (2-bit SEQ: -3/4, -1/4, +1/4, +3/4 of alpha) are integer codes with zero point 2
+and `half_step`: every weight is half a scale higher, a term of rank one in the product, ``scale/2 * sum(x)``.
+No zero point is ever a fraction: kernels for those are several times slower, where they exist at all.
 """
 
 from __future__ import annotations
@@ -84,8 +88,9 @@ class PackedWeight:
     codes : uint8 ``[N, ceil(K/block), block*bits/8]``.
     scales : FP16 ``[N, G]``; G = 1 means one scale a row.
     zeros : uint8 ``[N, ceil(G*bits/8)]`` packed integer zero points, or None: all equal `zero`.
-    zero : zero point that holds where `zeros` is None; 2^(bits-1) for symmetric integers, 1.5 for 2-bit SEQ.
+    zero : zero point that holds where `zeros` is None; 2^(bits-1) for symmetric integers and for SEQ.
     block : codes of one row that are packed together; equals the quantisation group if there is one.
+    half_step : whether every weight is half a scale above its code's integer level.
     """
 
     shape: tuple[int, int]
@@ -93,11 +98,14 @@ class PackedWeight:
     codes: Tensor
     scales: Tensor
     zeros: Tensor | None
-    zero: float
+    zero: int
     block: int = DEFAULT_BLOCK
+    half_step: bool = False
 
     def __post_init__(self) -> None:
         _check_bits(self.bits)
+        if isinstance(self.zero, bool) or not isinstance(self.zero, int) or not 0 <= self.zero < 2**self.bits:
+            raise ValueError(f"zero: found {self.zero!r}, expected a whole number below {2**self.bits}")
         rows, columns = self.shape
         if self.block * self.bits % 8:
             raise ValueError(f"block: found {self.block}, expected whole bytes of {self.bits}-bit codes")
@@ -124,8 +132,9 @@ class PackedWeight:
         bits: int,
         *,
         zeros: Tensor | None = None,
-        zero: float = 0.0,
+        zero: int = 0,
         block: int = DEFAULT_BLOCK,
+        half_step: bool = False,
     ) -> PackedWeight:
         """Pack integer codes ``[N, K]``, scales ``[N, G]`` and zero points ``[N, G]`` (or None)."""
         return cls(
@@ -136,6 +145,7 @@ class PackedWeight:
             zeros=None if zeros is None else pack_codes(zeros, bits).cpu(),
             zero=zero,
             block=block,
+            half_step=half_step,
         )
 
     def integer_codes(self) -> Tensor:
@@ -145,13 +155,14 @@ class PackedWeight:
     def zero_points(self) -> Tensor:
         """Zero points as float32 ``[N, G]``."""
         if self.zeros is None:
-            return torch.full(tuple(self.scales.shape), self.zero)
+            return torch.full(tuple(self.scales.shape), float(self.zero))
         return unpack_codes(self.zeros, self.bits, self.scales.shape[-1]).float()
 
     def dequantize(self) -> Tensor:
-        """The weight as float32 ``[N, K]``: ``(code - zero) * scale``."""
+        """The weight as float32 ``[N, K]``: ``(code - zero [+ 1/2]) * scale``."""
         codes = unpack_codes(self.codes, self.bits, self.block).float()
-        return from_groups(dequantize(codes, self.scales.float(), self.zero_points()), self.shape[1])
+        zeros = self.zero_points() - 0.5 * self.half_step
+        return from_groups(dequantize(codes, self.scales.float(), zeros), self.shape[1])
 
     @property
     def nbytes(self) -> int:

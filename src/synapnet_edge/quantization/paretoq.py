@@ -8,8 +8,9 @@ With one alpha per output row and z = w / alpha::
 The clip stays inside 1 because round-half-even would otherwise open a fifth level at |z| = 1, which the
 largest weight of every row hits at initialisation.
 
-Stored form: code c in 0..3 with q = (c - 1.5) / 2, so ``w_hat = step * (c - 1.5)`` with ``step = alpha / 2``
-in FP16. Training rounds the step the same way, hence fake-quantised and packed weights are equal bit for bit.
+Stored form: code c in 0..3 with q = (c - 1.5) / 2, so ``w_hat = step * (c - 2) + step / 2`` with
+``step = alpha / 2`` in FP16: an integer zero point and half a step. Training rounds the step the same way,
+hence fake-quantised and packed weights are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def pack_seq(weight: Tensor, alpha: Tensor) -> PackedWeight:
     """Pack ``[N, K]`` weights at 2-bit SEQ with one FP16 step per row."""
     step = seq_step(alpha)
     codes = seq_codes(weight.detach().float(), step)
-    return PackedWeight.pack(codes, step, SEQ_BITS, zero=SEQ_ZERO)
+    return PackedWeight.pack(codes, step, SEQ_BITS, zero=math.ceil(SEQ_ZERO), half_step=True)
 
 
 def output_error(delta: Tensor, second_moment: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def pack_integer(
         scale,
         bits,
         zeros=None if symmetric else zero,
-        zero=float(2 ** (bits - 1)) if symmetric else 0.0,
+        zero=2 ** (bits - 1) if symmetric else 0,
         block=group or DEFAULT_BLOCK,
     )
 
