@@ -27,7 +27,7 @@ LAYERS = [
     {"memory", "quantization", "tasks"},
     {"training", "evaluation", "experiments", "baselines", "runtime"},
     {"reporting", "plotting", "profiling"},
-    {"catalogue", "__main__", "__init__"},  # the workflow's entry points and the public names
+    {"catalogue", "commands", "__main__", "__init__"},  # the workflow's entry points and the public names
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 

@@ -32,6 +32,7 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
     from synapnet_edge.plotting import FIGURES
     from synapnet_edge.profiling.tiers import TIERS
     from synapnet_edge.quantization.recipe import VARIANTS
+    from synapnet_edge.reporting.summary import SECTIONS
     from synapnet_edge.tasks import TASKS
     from synapnet_edge.tasks.custom import FACTS, register_announced
 
@@ -52,9 +53,18 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
                 "module": FIGURES.get(name).module,
                 "sources": list(FIGURES.get(name).sources),
                 "suites": list(FIGURES.get(name).suites),
+                "experiments": list(FIGURES.get(name).experiments),
                 "code": list(FIGURES.get(name).code),
             }
             for name in FIGURES.names()
+        },
+        "sections": {
+            name: {
+                "module": SECTIONS.get(name).write.__module__,
+                "sources": list(SECTIONS.get(name).sources),
+                "target": SECTIONS.get(name).target,
+            }
+            for name in SECTIONS.names()
         },
     }
 

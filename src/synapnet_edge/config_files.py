@@ -54,8 +54,8 @@ def validate_config(
     files : sequence of paths
         The YAML files it was merged from, in order; a message names the last one that holds the key.
     names : mapping, optional
-        Registered names by kind (tasks, policies, variants, tiers, figures), see ``catalogue``. Without it
-        names are not checked.
+        Registered names by kind (tasks, policies, variants, tiers, figures, sections), see ``catalogue``.
+        Without it names are not checked.
     schema : path, optional
         JSON Schema as YAML; the default is ``config/schema.yaml`` of this checkout.
 
@@ -252,6 +252,7 @@ _SINGULAR = {
     "variants": "variant",
     "tiers": "tier",
     "figures": "figure",
+    "sections": "section",
 }
 
 
@@ -260,6 +261,7 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
     eviction, deploy = config["eviction"], config["deploy"]
     lists: list[tuple[str, Key, Sequence[str]]] = [
         ("figures", ("run", "figures"), config["run"]["figures"]),
+        ("sections", ("run", "extras"), config["run"]["extras"]),
         ("variants", ("quantize", "variants"), config["quantize"]["variants"]),
         ("variants", ("paired", "against"), config["paired"]["against"]),
         ("policies", ("eviction", "policies"), eviction["policies"]),

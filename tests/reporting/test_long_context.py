@@ -149,9 +149,9 @@ def test_summary_keeps_a_suite_of_one_variant_out_of_the_comparison_of_variants(
     )
     write_summary({"benchmark": both}, CONFIG, tmp_path / "s.md", tmp_path)
     text = (tmp_path / "s.md").read_text()
-    headline = text.split("## Headline")[1].split("\n## ")[0]
+    headline = text.split("### Headline")[1].split("\n### ")[0]
     assert headline.count("| fp16 | 1024 |") == 1 and "0.500" in headline
-    assert "0.998" in text.split("## Long context")[1].split("\n## ")[0]
+    assert "0.998" in text.split("### Long context")[1].split("\n### ")[0]
 
 
 def test_arms_differ_only_when_intervals_and_seeds_both_stand_apart():
@@ -178,7 +178,7 @@ def test_a_component_that_does_not_help_is_said_so_in_report_and_summary(tmp_pat
     assert all(line in section(table, level=1) for line in said.values())
     write_summary({"experiment": table}, CONFIG, tmp_path / "s.md", tmp_path)
     text = (tmp_path / "s.md").read_text()
-    negative = text.split("## Negative results")[1].split("\n## ")[0]
+    negative = text.split("### Negative results")[1].split("\n### ")[0]
     assert "Experiment ablation: ssmax **does not help**" in negative
     assert "## Experiment ablation" in text and "| no_memory | 900,000 | 2,000,000 | 2.0 | 0.300" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from math import isnan
 
@@ -113,7 +114,7 @@ def render(tables, folder, manifests=None):
 
 
 def section(text, title):
-    return text.split(f"## {title}", 1)[1].split("\n## ", 1)[0]
+    return re.split(r"\n##?#? ", text.split(f"### {title}", 1)[1], maxsplit=1)[0]
 
 
 def test_headline_has_mean_std_pooled_interval_and_the_published_cell(tables, tmp_path):

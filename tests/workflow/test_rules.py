@@ -84,18 +84,52 @@ def test_scripts_stay_thin(repository):
         assert len(file.read_text().splitlines()) <= 60, file.name
 
 
-def test_conda_environments_agree_with_the_locked_versions(repository):
+def test_every_rule_has_the_one_environment_file(repository):
+    files = sorted(file.name for file in (repository / "envs").glob("*.yaml"))
+    assert files == ["synapnet-edge.yaml"]
+    for file in (repository / "workflow" / "rules").glob("*.smk"):
+        text = file.read_text()
+        assert text.count("conda:") == text.count(f'"../../envs/{files[0]}"'), file.name
+
+
+def test_conda_environment_agrees_with_the_lock_and_the_declared_dependencies(repository):
+    from packaging.requirements import Requirement
+
     lock = locked_versions(repository)
-    pypi = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
-    for file in (repository / "envs").glob("*.yaml"):
-        environment = yaml.safe_load(file.read_text())
-        assert set(environment) <= {"name", "channels", "dependencies"}
-        assert environment["channels"][-1] == "nodefaults"
-        for entry in environment["dependencies"]:
-            name, version = re.fullmatch(r"([a-z0-9-]+) =([0-9.]+)", entry).groups()
-            if name != "python":
-                locked = lock[pypi.get(name, name)]
-                assert f"{locked}.".startswith(f"{version}."), f"{file.name}: {entry}, locked {locked}"
+    environment = yaml.safe_load((repository / "envs" / "synapnet-edge.yaml").read_text())
+    assert set(environment) == {"name", "channels", "dependencies"}
+    assert environment["channels"][-1] == "nodefaults"
+    entries = [
+        re.fullmatch(r"([a-z0-9-]+) =([0-9.]+)", text).groups() for text in environment["dependencies"]
+    ]
+    pypi = {"pytorch": "torch", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}
+    listed = {pypi.get(name, name): version for name, version in entries}
+    assert listed.pop("python") == "3.11"
+    for name, version in listed.items():
+        assert f"{lock[name]}.".startswith(f"{version}."), f"{name} ={version}, locked {lock[name]}"
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *extras_of_rules(project)]
+    assert {Requirement(text).name.lower() for text in needed} == set(listed)
+
+
+def extras_of_rules(project) -> list[str]:
+    """What rules and clusters may need; not tools of developers, downloads, or packages of one platform."""
+    left_out = {"dev", "longbench", "mlx"}
+    return [
+        text
+        for extra, texts in project["optional-dependencies"].items()
+        if extra not in left_out
+        for text in texts
+    ]
+
+
+def test_conda_specifications_parse(repository):
+    rattler = pytest.importorskip(
+        "rattler", reason="py-rattler parses the specifications; it is not installed"
+    )
+    environment = yaml.safe_load((repository / "envs" / "synapnet-edge.yaml").read_text())
+    for text in environment["dependencies"]:
+        assert rattler.MatchSpec(text, strict=True).name.normalized == text.split()[0]
 
 
 def test_lock_satisfies_the_declared_dependencies(repository):

@@ -12,7 +12,7 @@ rule benchmark:
         "benchmarks/benchmark/{suite}/{model}/seed{seed}/{variant}.tsv"
     priority: suite_priority
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=suite_settings,

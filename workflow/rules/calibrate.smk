@@ -10,7 +10,7 @@ rule calibrate:
     benchmark:
         "benchmarks/calibrate/{model}/seed{seed}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=config["calibrate"],

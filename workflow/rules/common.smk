@@ -264,15 +264,24 @@ def figure_tables(wildcards):
     """The tables a figure reads: kind -> files."""
     figure = CATALOGUE["figures"][wildcards.name]
     missing = [suite for suite in figure["suites"] if suite not in SUITES]
-    experiments = [wildcards.name] if "experiment" in figure["sources"] else []
-    missing += [name for name in experiments if name not in EXPERIMENTS]
+    missing += [name for name in figure["experiments"] if name not in EXPERIMENTS]
     if missing:
         raise WorkflowError(
             f"figure {wildcards.name}: the configuration has no suite or experiment {missing}"
         )
     suites = figure["suites"] or compared_suites()
     tables = {kind: table_files(kind, suites) for kind in figure["sources"]}
-    return {**tables, **{"experiment": experiment_files(name) for name in experiments}}
+    if figure["experiments"]:
+        tables["experiment"] = [file for name in figure["experiments"] for file in experiment_files(name)]
+    return tables
+
+
+def summary_tables(wildcards):
+    """The tables the summary reads: those of the default run, and those that `run.extras` adds."""
+    sections = CATALOGUE["sections"]
+    wanted = [name for name, facts in sections.items() if not facts["target"] or name in RUN["extras"]]
+    kinds = dict.fromkeys(kind for name in wanted for kind in sections[name]["sources"])
+    return {kind: table_files(kind) for kind in kinds}
 
 
 def figure_files():

@@ -20,7 +20,7 @@ rule deploy:
     benchmark:
         "benchmarks/deploy/{tier}/{model}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: all_cores
     params:
         settings=block("deploy", "tiers"),

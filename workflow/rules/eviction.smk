@@ -11,7 +11,7 @@ rule retention:
     benchmark:
         "benchmarks/retention/seed{seed}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=config["retention"],
@@ -35,7 +35,7 @@ rule eviction_grid:
     benchmark:
         "benchmarks/eviction_grid/seed{seed}/{policy}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=block("eviction", "policies"),

@@ -11,7 +11,7 @@ rule experiment_train:
     benchmark:
         "benchmarks/experiment_train/{experiment}/{arm}/seed{seed}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         shape=lambda wildcards: arms.shape_of(config, wildcards.experiment, wildcards.arm),
@@ -34,7 +34,7 @@ rule experiment:
     benchmark:
         "benchmarks/experiment/{experiment}/{arm}/seed{seed}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=experiment_cells,
@@ -56,7 +56,7 @@ rule experiment_report:
     log:
         "logs/experiment_report/{experiment}.log",
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/synapnet-edge.yaml"
     params:
         code=code("experiment_report"),
     script:

@@ -13,7 +13,7 @@ rule figure:
     log:
         "logs/figure/{name}.log",
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/synapnet-edge.yaml"
     params:
         code=figure_code,
     script:

@@ -12,7 +12,7 @@ rule longbench_real:
     benchmark:
         "benchmarks/longbench_real/{baseline}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=block("longbench_real", "data_dir", "baselines"),

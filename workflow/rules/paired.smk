@@ -11,7 +11,7 @@ rule paired:
     benchmark:
         "benchmarks/paired/paired.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=config["paired"],

@@ -10,7 +10,7 @@ rule pretrain:
     benchmark:
         "benchmarks/pretrain/{model}/seed{seed}.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: config["pretrain"]["processes"]
     params:
         shape=lookup(dpath="models/{model}", within=config),

@@ -13,7 +13,7 @@ rule quantize:
         "benchmarks/quantize/{model}/seed{seed}/{variant}.tsv"
     priority: quantize_priority
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=quantize_settings,

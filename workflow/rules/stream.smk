@@ -12,7 +12,7 @@ rule stream:
         "benchmarks/stream/{model}/seed{seed}/{variant}.tsv"
     priority: -10
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         settings=block("stream", "model", "variant", "seeds", "settled"),
@@ -34,7 +34,7 @@ rule stream_report:
     log:
         "logs/stream_report/stream.log",
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/synapnet-edge.yaml"
     params:
         code=code("stream_report"),
     script:

@@ -11,7 +11,7 @@ rule task_speed:
     benchmark:
         "benchmarks/task_speed/speed.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: all_cores
     params:
         tasks=table_tasks(),
@@ -31,7 +31,7 @@ rule task_guards:
     benchmark:
         "benchmarks/task_guards/guards.tsv"
     conda:
-        "../../envs/model.yaml"
+        "../../envs/synapnet-edge.yaml"
     threads: 1
     params:
         tasks=table_tasks(),
@@ -51,7 +51,7 @@ rule task_tables:
     log:
         "logs/task_tables/task_tables.log",
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/synapnet-edge.yaml"
     params:
         code=code("task_tables"),
     script:

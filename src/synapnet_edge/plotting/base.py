@@ -13,23 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import atomic_path
 from synapnet_edge.registry import Registry
+from synapnet_edge.results_tree import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
-SOURCES = (
-    "benchmark",
-    "rows",
-    "history",
-    "ledger",
-    "eviction",
-    "deploy",
-    "probe",
-    "experiment",
-    "stream",
-    "stream_trace",
-)
 Tables = Mapping[str, "pd.DataFrame"]
 Draw = Callable[[Tables, Mapping[str, Any]], "Canvas"]
 
@@ -41,11 +30,12 @@ class Figure:
     Attributes
     ----------
     name : file name without suffix.
-    sources : keys of the tables it reads.
+    sources : kinds of the tables it reads, see `results_tree.TABLES`.
     module : dotted module below the package that draws it.
     draw : function (tables, config) -> matplotlib figure.
     uses : further modules whose content shows in the figure.
     suites : suites of the benchmark it is drawn from; default: those that score every variant.
+    experiments : experiments whose tables it reads; default: the one of its own name.
     """
 
     name: str
@@ -54,11 +44,14 @@ class Figure:
     draw: Draw
     uses: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        unknown = [source for source in self.sources if source not in SOURCES]
+        unknown = [source for source in self.sources if source not in TABLES]
         if unknown or not self.sources:
-            raise ValueError(f"figure {self.name!r}: expected sources from {SOURCES}, got {self.sources}")
+            raise ValueError(
+                f"figure {self.name!r}: expected sources from {list(TABLES)}, got {self.sources}"
+            )
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -70,13 +63,18 @@ FIGURES: Registry[Figure] = Registry("figure")
 
 
 def figure(
-    name: str, sources: tuple[str, ...], uses: tuple[str, ...] = (), suites: tuple[str, ...] = ()
+    name: str,
+    sources: tuple[str, ...],
+    uses: tuple[str, ...] = (),
+    suites: tuple[str, ...] = (),
+    experiments: tuple[str, ...] = (),
 ) -> Callable[[Draw], Draw]:
-    """Register the decorated drawing function as a figure."""
+    """Register the decorated drawing function as a figure; parameters as in `Figure`."""
 
     def store(draw: Draw) -> Draw:
         module = draw.__module__.removeprefix("synapnet_edge.")
-        FIGURES.add(name, Figure(name, sources, module, draw, uses, suites))
+        own = experiments or ((name,) if "experiment" in sources else ())
+        FIGURES.add(name, Figure(name, sources, module, draw, uses, suites, own))
         return draw
 
     return store

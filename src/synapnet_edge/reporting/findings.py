@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from synapnet_edge.reporting import aggregate, text
@@ -24,6 +25,14 @@ class Goal(NamedTuple):
     goal: str
     measured: str
     met: bool | None
+
+
+def goal_table(found: Sequence[Goal]) -> str:
+    """Goals with what was measured and the verdict, as a section."""
+    words = {True: "met", False: "missed", None: "not measured"}
+    return "## Goals\n\n" + text.table(
+        ("goal", "measured", "verdict"), [(g.goal, g.measured, f"**{words[g.met]}**") for g in found]
+    )
 
 
 def negative_results(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_text
-from synapnet_edge.reporting import aggregate, sections, text
-from synapnet_edge.reporting.findings import Goal
+from synapnet_edge.reporting import aggregate, text
+from synapnet_edge.reporting.findings import Goal, goal_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def write_stream_report(
         f"bytes) per stream over all layers, policy {plan['policy']} ({ranking}). The construction is that "
         "of reference/niah_single: a stream has one class token, so the answer shows what is remembered, "
         "not that a question is understood.\n",
-        sections.goals(goals(end, flat)),
+        goal_table(goals(end, flat)),
         "## Answers by tokens read\n\nPooled over seeds, 95 % Wilson interval. Only streams whose needle "
         "has passed are asked; `held`: share whose needle at least one layer could still reach.\n\n"
         + _accuracy_table(accuracy(answers, [*_ARM, "tokens"]), "tokens"),
@@ -130,6 +130,20 @@ def write_stream_report(
         _flat_section(flat, plan["settled"]),
     ]
     write_text(output, "\n".join(parts))
+
+
+def section(answers: pd.DataFrame, trace: pd.DataFrame, plan: Mapping[str, Any]) -> str:
+    """The part of the summary: answers at the end of the stream, and how flat memory and speed were."""
+    end = accuracy(at_end(answers), [*_ARM, "tokens"])
+    return (
+        "## A stream in constant memory\n\n"
+        f"Budget {plan['budget_mb']:g} MiB (2^20 bytes) per stream over all layers, policy {plan['policy']}; "
+        "pooled over seeds, 95 % Wilson interval; `held`: share whose needle at least one layer could still "
+        "reach. By depth and by tokens read: `stream.md`.\n\n"
+        + _accuracy_table(end, "tokens")
+        + "\n"
+        + _flat_section(flatness(trace, plan["settled"]), plan["settled"]).replace("## ", "### ", 1)
+    )
 
 
 def _accuracy_table(cells: pd.DataFrame, column: str) -> str:
@@ -149,7 +163,7 @@ def _flat_section(flat: pd.DataFrame, settled: int) -> str:
     rows = [
         (
             *(row.model, row.variant, str(row.seed), str(row.windows)),
-            f"{row.rss_low / sections.MEGABYTE:.1f} – {row.rss_high / sections.MEGABYTE:.1f}",
+            f"{row.rss_low / text.MEGABYTE:.1f} – {row.rss_high / text.MEGABYTE:.1f}",
             *(f"{row.rss_spread:.2%}", text.count(row.speed), f"{row.speed_drift:+.1%}"),
             f"{row.cpu_drift:+.1%}",
             f"{text.count(row.store_bytes)} of {text.count(row.budget_bytes)}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isnan
 
+MEGABYTE = 1e6
+
 
 def share(value: float, digits: int = 3) -> str:
     """A share with a fixed number of digits; a missing one is a dash."""

@@ -1,0 +1,19 @@
+"""The sections of the summary, one file and one line each; `reporting/section.py` says what a section is."""
+
+from synapnet_edge.reporting.sections import (  # noqa: F401  importing registers
+    benchmark,
+    control,
+    cost,
+    deploy,
+    effective_length,
+    eviction,
+    experiments,
+    goals,
+    headline,
+    long_context,
+    negative,
+    paired,
+    retention,
+    sizes,
+    stream,
+)
