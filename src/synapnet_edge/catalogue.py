@@ -31,7 +31,7 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
     from synapnet_edge.memory.policies import POLICIES
     from synapnet_edge.plotting import FIGURES
     from synapnet_edge.profiling.tiers import TIERS
-    from synapnet_edge.quantization.recipe import VARIANTS
+    from synapnet_edge.quantization.variants import VARIANTS
     from synapnet_edge.reporting.summary import SECTIONS
     from synapnet_edge.tasks import TASKS
     from synapnet_edge.tasks.custom import FACTS, register_announced

@@ -3,7 +3,8 @@ import torch
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
-from synapnet_edge.quantization.recipe import INT4, SEQ2, VARIANTS, Recipe, Rule, Scheme
+from synapnet_edge.quantization.recipe import Recipe, Rule, Scheme
+from synapnet_edge.quantization.variants import INT4, SEQ2, VARIANTS
 from synapnet_edge.registry import UnknownNameError
 
 TINY = SynapNetEdgeConfig(
@@ -31,18 +32,20 @@ def test_a_recipe_of_another_version_is_refused():
 
 
 def test_the_compared_variants_exist_and_a_typo_names_them():
-    assert set(VARIANTS.names()) >= {"fp16", "fp16_ft", "int8", "int4", "cajq_ptq", "cajq_qat"}
+    assert set(VARIANTS.names()) >= {
+        *("fp16", "fp16_ft", "int8", "int4", "int4_awq", "int4_qat", "cajq_ptq", "cajq_qat", "w8a8", "w4a8")
+    }
     with pytest.raises(UnknownNameError, match="cajq_qat"):
         VARIANTS.get("cajq_qta")
 
 
-@pytest.mark.parametrize("name", ["int8", "int4"])
+@pytest.mark.parametrize("name", ["int8", "int4", "int4_awq", "int4_qat"])
 def test_uniform_variants_cover_every_linear_and_embedding_but_the_salience(name):
     model = SynapNetEdge(TINY)
     chosen = VARIANTS.get(name).recipe.resolve(model)
     matrices = {n for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Embedding))}
     expected = {n for n in matrices if "salience" not in n}
-    assert set(chosen) == expected and {scheme.bits for scheme in chosen.values()} == {int(name[3:])}
+    assert set(chosen) == expected and {scheme.bits for scheme in chosen.values()} == {int(name[3])}
 
 
 def test_cajq_covers_ssm_and_attention_projections_only():
@@ -57,7 +60,7 @@ def test_cajq_covers_ssm_and_attention_projections_only():
 
 
 def test_queries_and_keys_are_never_clipped():
-    for name in ("int4", "cajq_ptq"):
+    for name in ("int4_awq", "w4a8", "cajq_ptq"):
         chosen = VARIANTS.get(name).recipe.resolve(SynapNetEdge(TINY))
         assert not any(s.clip_search for n, s in chosen.items() if n.endswith(("q_proj", "k_proj")))
 
@@ -71,7 +74,8 @@ def test_a_required_pattern_that_matches_nothing_is_an_error():
 @pytest.mark.parametrize(
     "wrong",
     [dict(name="int", bits=5), dict(name="int", bits=4, group=-1), dict(name="int", bits=3, group=7),
-     dict(name="seq", bits=4), dict(name="seq", bits=2, group=64)],
+     dict(name="seq", bits=4), dict(name="seq", bits=2, group=64), dict(name="lsq", bits=2),
+     dict(name="ternary", bits=2, clip_search=True)],
 )  # fmt: skip
 def test_impossible_schemes_are_refused(wrong):
     with pytest.raises(ValueError, match="found"):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from synapnet_edge.quantization.fake_quant import fake_quantized
 from synapnet_edge.quantization.memory_quantizer import MemoryQuantizer
-from synapnet_edge.quantization.paretoq import output_error
 from synapnet_edge.quantization.primitives import (
     MIN_SCALE,
     choose_asymmetric,
@@ -12,9 +12,9 @@ from synapnet_edge.quantization.primitives import (
     quantize,
     to_groups,
 )
+from synapnet_edge.quantization.row_step import output_error
 from synapnet_edge.quantization.uniform import (
-    IntEmbedding,
-    IntLinear,
+    IntegerQuantizer,
     integer_quantize,
     pack_integer,
     search_clip,
@@ -22,12 +22,24 @@ from synapnet_edge.quantization.uniform import (
 
 SCHEMES = pytest.mark.parametrize(
     ("bits", "group", "symmetric"),
-    [(8, 0, True), (4, 64, False), (4, 32, True), (3, 64, False), (4, 0, False)],
+    [
+        (8, 0, True),
+        (4, 64, False),
+        (4, 32, True),
+        (3, 64, False),
+        (4, 0, False),
+        (4, 128, False),
+        (2, 32, False),
+    ],
 )
 
 
 def random_weight(rows, columns, seed=0):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def layer_of(module, *settings):
+    return fake_quantized(module, IntegerQuantizer(*settings))
 
 
 def test_groups_restore_the_weight_when_the_last_group_is_padded():
@@ -63,7 +75,7 @@ def test_a_zero_weight_gives_zero_and_a_normal_fp16_scale():
 @SCHEMES
 @pytest.mark.parametrize("columns", [1, 64, 100, 192])
 def test_packed_weight_equals_the_fake_quantised_weight_bit_for_bit(bits, group, symmetric, columns):
-    layer = IntLinear.from_linear(nn.Linear(columns, 5, bias=False), bits, group, symmetric)
+    layer = layer_of(nn.Linear(columns, 5, bias=False), bits, group, symmetric)
     assert torch.equal(layer.pack().dequantize(), layer.quantized_weight().detach())
 
 
@@ -87,20 +99,20 @@ def test_clip_search_never_loses_to_round_to_nearest_and_packs_what_it_found():
     plain = output_error(integer_quantize(weight, 4, 64, False) - weight, blocks)
     clipped = output_error(integer_quantize(weight, 4, 64, False, ratio) - weight, blocks)
     assert bool((clipped <= plain + 1e-6).all()) and clipped.sum() < plain.sum()
-    layer = IntLinear.from_linear(_linear(weight), 4, 64, False, ratio)
+    layer = layer_of(_linear(weight), 4, 64, False, ratio)
     assert torch.equal(layer.pack().dequantize(), layer.quantized_weight().detach())
 
 
 def test_gradient_passes_straight_through_inside_the_clip_range_only():
     weight = torch.tensor([[0.1, -0.2, 1.0, 0.3]])
-    layer = IntLinear.from_linear(_linear(weight), 4, 4, False, torch.tensor([[0.5]]))
+    layer = layer_of(_linear(weight), 4, 4, False, torch.tensor([[0.5]]))
     layer.quantized_weight().sum().backward()
     assert layer.weight.grad.tolist() == [[1.0, 1.0, 0.0, 1.0]]
 
 
 def test_fake_quantised_embedding_looks_up_quantised_rows():
     embedding = nn.Embedding(11, 64)
-    layer = IntEmbedding.from_embedding(embedding, 4, 64)
+    layer = layer_of(embedding, 4, 64)
     ids = torch.tensor([[0, 10, 3]])
     assert torch.equal(layer(ids), integer_quantize(embedding.weight, 4, 64, False)[ids])
 

@@ -5,7 +5,8 @@ from synapnet_edge.quantization.checkpoint import load_model, payload_bytes, sav
 from synapnet_edge.quantization.convert import Quantization, apply_recipe, freeze
 from synapnet_edge.quantization.memory_quantizer import MemoryQuantizer
 from synapnet_edge.quantization.packing import PackedWeight, pack_codes, unpack_codes
-from synapnet_edge.quantization.recipe import VARIANTS, Recipe, Rule, Scheme, Variant
+from synapnet_edge.quantization.recipe import Recipe, Rule, Scheme
+from synapnet_edge.quantization.variants import VARIANTS, Variant
 
 __all__ = [
     "VARIANTS",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from synapnet_edge.quantization.convert import ALPHA_INITS, MODES, apply_recipe
-from synapnet_edge.quantization.recipe import CAJQ_SCOPES, Recipe
+from synapnet_edge.quantization.recipe import Recipe
 from synapnet_edge.quantization.statistics import collect_statistics
+from synapnet_edge.quantization.variants import CAJQ_SCOPES
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -80,7 +81,7 @@ def apply_cajq(
     if next(model.parameters()).device.type != device.type:
         model = model.to(device)
     statistics = None if calib_loader is None else collect_statistics(model, calib_loader, device)
-    return apply_recipe(model, config.recipe, statistics, mode, config.alpha_init)
+    return apply_recipe(model, config.recipe, statistics, mode, config.alpha_init, calib_loader)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from synapnet_edge.artifacts import ArtifactError, read_tensors, write_table, write_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge, component_of
-from synapnet_edge.quantization.convert import Quantization, entry_quantizer, freeze
+from synapnet_edge.quantization.convert import Quantization, entry_quantizer, freeze, set_input_formats
 from synapnet_edge.quantization.fake_quant import fake_quant_modules
 from synapnet_edge.quantization.packing import PackedWeight
 from synapnet_edge.quantization.primitives import MAX_FP16
@@ -111,6 +111,7 @@ def load_model(
         for name, packed in record.packed.items():
             tensors[f"{name}.weight"] = packed.dequantize()
         model.entry_quantizer = entry_quantizer(record.recipe)
+        set_input_formats(model, record.recipe.resolve(model))
     _load_state(path, model, tensors)
     model.quantization = record
     return model.to(device=device, dtype=dtype).eval()

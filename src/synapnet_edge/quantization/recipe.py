@@ -1,4 +1,4 @@
-"""Quantisation as data: which module gets which scheme, and the variants the workflow compares."""
+"""Quantisation as data: which module gets which scheme."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 from torch import nn
 
 from synapnet_edge.quantization.packing import DEFAULT_BLOCK, SUPPORTED_BITS
-from synapnet_edge.registry import Registry
 
 RECIPE_VERSION = 1
 ENTRY_FORMATS = ("int8",)
+# Schemes with one learned step per row, and their widths; they have no groups and no searches.
+ROW_STEP_BITS: dict[str, tuple[int, ...]] = {"seq": (2,), "ternary": (2,), "lsq": (3, 4)}
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Scheme:
 
     Attributes
     ----------
-    name : a registered scheme: ``"int"`` (integers) or ``"seq"`` (2-bit SEQ of ParetoQ).
-    bits : width of a code.
+    name : a registered scheme: ``"int"`` (integers), ``"seq"`` or ``"ternary"`` (ParetoQ), ``"lsq"``.
+    bits : width of a stored code.
     group : input features that share a scale; 0 = one scale per output row.
     symmetric : fixed zero point (True) or an integer zero point per group (False); ``"int"`` only.
     clip_search : shrink group ranges to the least output error on calibration data; ``"int"`` only.
+    scale_search : search AWQ's input scales where a producer can take their inverse; ``"int"`` only.
+    int8_inputs : quantise the layer's inputs to INT8 per token when it computes (linear layers).
     """
 
     name: str
@@ -35,20 +38,22 @@ class Scheme:
     group: int = 0
     symmetric: bool = False
     clip_search: bool = False
+    scale_search: bool = False
+    int8_inputs: bool = False
 
     def __post_init__(self) -> None:
         if self.bits not in SUPPORTED_BITS:
             raise ValueError(f"bits: found {self.bits!r}, expected one of {SUPPORTED_BITS}")
-        block = self.group or DEFAULT_BLOCK
-        if self.group < 0 or block * self.bits % 8:
+        if self.group < 0 or (self.group or DEFAULT_BLOCK) * self.bits % 8:
             raise ValueError(f"group: found {self.group}, expected 0 or whole bytes of {self.bits}-bit codes")
-        if self.name == "seq" and (self.bits, self.group, self.symmetric, self.clip_search) != (
-            2,
-            0,
-            False,
-            False,
-        ):
-            raise ValueError(f"seq: found {self}, expected 2 bits, group 0, no clip search")
+        widths = ROW_STEP_BITS.get(self.name)
+        if widths is None:
+            return
+        plain = self.group == 0 and not (self.symmetric or self.clip_search or self.scale_search)
+        if self.bits not in widths or not plain:
+            raise ValueError(
+                f"{self.name}: found {self}, expected {' or '.join(map(str, widths))} bits, group 0, no searches"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,12 @@ class Recipe:
 
     Only the weights of ``nn.Linear`` and ``nn.Embedding`` modules are ever matched; convolutions, decays,
     norms, gains and biases stay FP16. `entries` is None (entries in the compute dtype) or ``"int8"``.
+    `smooth` is SmoothQuant's alpha in (0, 1) for layers with INT8 inputs, or None.
     """
 
     rules: tuple[Rule, ...] = ()
     entries: str | None = None
+    smooth: float | None = None
     version: int = field(default=RECIPE_VERSION)
 
     def __post_init__(self) -> None:
@@ -85,6 +92,8 @@ class Recipe:
             raise ValueError(f"recipe version: found {self.version!r}, expected {RECIPE_VERSION}")
         if self.entries is not None and self.entries not in ENTRY_FORMATS:
             raise ValueError(f"entries: found {self.entries!r}, expected None or one of {ENTRY_FORMATS}")
+        if self.smooth is not None and not 0 < self.smooth < 1:
+            raise ValueError(f"smooth: found {self.smooth!r}, expected None or a number between 0 and 1")
 
     def scheme_for(self, name: str) -> Scheme | None:
         """Scheme of the module called `name`: that of the first rule whose pattern matches."""
@@ -129,7 +138,7 @@ class Recipe:
             )
             for rule in values["rules"]
         )
-        return cls(rules, values["entries"], values["version"])
+        return cls(rules, values["entries"], values.get("smooth"), values["version"])
 
     def to_json(self) -> str:
         """JSON text with a version field."""
@@ -142,82 +151,3 @@ class Recipe:
 
     def _deciding_rule(self, name: str) -> Rule | None:
         return next((rule for rule in self.rules if fnmatchcase(name, rule.pattern)), None)
-
-
-SEQ2 = Scheme("seq", bits=2)
-INT8 = Scheme("int", bits=8, symmetric=True)
-INT4 = Scheme("int", bits=4, group=64)
-INT4_CLIPPED = Scheme("int", bits=4, group=64, clip_search=True)
-
-FLOAT_RECIPE = Recipe()
-# One output a layer: nothing to save, and it decides what is written.
-KEEP_SALIENCE = Rule("blocks.*.salience.*", None, required=False)
-INT8_RECIPE = Recipe((KEEP_SALIENCE, Rule("*", INT8)))
-# Clipping queries and keys disturbs the attention pattern more than it helps: they keep their full range.
-# Embeddings have no input statistics to search on.
-INT4_RECIPE = Recipe(
-    (
-        KEEP_SALIENCE,
-        Rule("embed.*", INT4, required=False),
-        Rule("*.[qk]_proj", INT4, required=False),
-        Rule("*", INT4_CLIPPED),
-    )
-)
-_CAJQ_RULES = (
-    Rule("blocks.*.ssm.*_proj", SEQ2),
-    Rule("blocks.*.attention.[qk]_proj", INT4),
-    Rule("blocks.*.attention.[vo]_proj", INT4_CLIPPED),
-)
-CAJQ_SCOPES: dict[str, Recipe] = {
-    # Projections of the SSM path and of attention; memory projections, FF, embeddings and head stay FP16.
-    "paper": Recipe(_CAJQ_RULES, entries="int8"),
-}
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One arm of the comparison: a recipe, and whether it gets the extra training steps.
-
-    `mode` is ``"ptq"`` (no training), ``"qat"`` (fake-quantised training) or ``"finetune"`` (the same steps,
-    data and loss without quantisation: the control of every QAT arm).
-    """
-
-    name: str
-    recipe: Recipe
-    mode: str
-    description: str
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("ptq", "qat", "finetune"):
-            raise ValueError(f"{self.name}: found mode {self.mode!r}, expected ptq, qat or finetune")
-
-    @property
-    def trains(self) -> bool:
-        """Whether the variant takes extra training steps."""
-        return self.mode != "ptq"
-
-    @property
-    def needs_statistics(self) -> bool:
-        """Whether calibration statistics enter the result."""
-        return any(
-            rule.scheme and (rule.scheme.clip_search or rule.scheme.name == "seq")
-            for rule in self.recipe.rules
-        )
-
-
-VARIANTS: Registry[Variant] = Registry("variant")
-for _variant in (
-    Variant("fp16", FLOAT_RECIPE, "ptq", "FP16 storage of everything"),
-    Variant("fp16_ft", FLOAT_RECIPE, "finetune", "FP16 after the extra steps of the QAT arms"),
-    Variant("int8", INT8_RECIPE, "ptq", "every linear and embedding INT8, one scale a row"),
-    Variant(
-        "int4", INT4_RECIPE, "ptq", "every linear and embedding INT4, groups of 64, output-error clip search"
-    ),
-    Variant(
-        "cajq_ptq", CAJQ_SCOPES["paper"], "ptq", "SSM 2-bit SEQ (training-free), attention INT4, entries INT8"
-    ),
-    Variant(
-        "cajq_qat", CAJQ_SCOPES["paper"], "qat", "SSM 2-bit SEQ and attention INT4 trained, entries INT8"
-    ),
-):
-    VARIANTS.add(_variant.name, _variant)

@@ -10,12 +10,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from synapnet_edge.quantization.topology import INSPECTED
+
 SECOND_MOMENT, ABS_MEAN, ABS_MAX, TOKENS = "second_moment", "abs_mean", "abs_max", "tokens"
+INPUTS = "inputs"
 # Above this width only the diagonal of E[x x^T] is kept: the full matrix grows quadratically.
 MAX_FULL_WIDTH = 1536
 # Up to this width E[x x^T] is summed over every token; wider layers use every k-th, since the products grow
 # quadratically with the width and the estimate needs only some tokens per feature.
 FULL_RATE_WIDTH = 512
+# Tokens whose inputs are kept, for layers whose module is judged by its output (see `topology.INSPECTED`).
+KEPT_TOKENS = 512
 # Inputs remembered so that layers fed by one tensor (queries, keys, values ...) share its sums.
 _REMEMBERED_INPUTS = 4
 
@@ -45,7 +50,8 @@ def collect_statistics(
     dict
         ``{layer}.second_moment`` E[x x^T] ``[K, K]`` (its diagonal ``[K]`` above `MAX_FULL_WIDTH`),
         ``{layer}.abs_mean`` ``[K]``, ``{layer}.abs_max`` ``[K]`` (a running maximum), all float32, and
-        ``{layer}.tokens`` int64 ``[]``. Means are over tokens.
+        ``{layer}.tokens`` int64 ``[]``. Means are over tokens. Layers of `topology.INSPECTED` also have
+        ``{layer}.inputs`` ``[B, T, K]`` FP16, pieces of sequences of about `KEPT_TOKENS` tokens in all.
 
     Raises
     ------
@@ -56,7 +62,7 @@ def collect_statistics(
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _input_hooks(model) as sums:
+        with torch.no_grad(), _input_hooks(model) as (sums, kept):
             batches = 0
             for ids in loader:
                 model(ids.to(device))
@@ -65,7 +71,22 @@ def collect_statistics(
         model.train(training)
     if batches == 0:
         raise ValueError("calibration loader: found no batch, expected at least one")
-    return _finish(sums)
+    return {**_finish(sums), **{f"{name}.{INPUTS}": torch.cat(parts) for name, parts in kept.items()}}
+
+
+def rescaled(statistics: Mapping[str, Tensor], layers: Iterable[str], scale: Tensor) -> dict[str, Tensor]:
+    """The statistics after the inputs of `layers` were divided by `scale` [K]."""
+    changed, scale = dict(statistics), scale.detach().float().cpu()
+    for layer in layers:
+        for kind in (ABS_MEAN, ABS_MAX, INPUTS):
+            if f"{layer}.{kind}" in changed:
+                value = changed[f"{layer}.{kind}"]
+                changed[f"{layer}.{kind}"] = (value.float() / scale).to(value.dtype)
+        moment = changed.get(f"{layer}.{SECOND_MOMENT}")
+        if moment is not None:
+            divisor = scale.square() if moment.dim() == 1 else scale[:, None] * scale
+            changed[f"{layer}.{SECOND_MOMENT}"] = moment / divisor
+    return changed
 
 
 def second_moment(statistics: Mapping[str, Tensor] | None, layer: str) -> Tensor | None:
@@ -74,15 +95,18 @@ def second_moment(statistics: Mapping[str, Tensor] | None, layer: str) -> Tensor
 
 
 @contextmanager
-def _input_hooks(model: nn.Module) -> Iterator[dict[str, _Sums]]:
+def _input_hooks(model: nn.Module) -> Iterator[tuple[dict[str, _Sums], dict[str, list[Tensor]]]]:
     """Hook every linear layer while the block runs; the hooks are removed whatever happens."""
     sums: dict[str, _Sums] = {}
+    kept: dict[str, list[Tensor]] = {}
     recent: deque[tuple[Tensor, _Sums]] = deque(maxlen=_REMEMBERED_INPUTS)
 
     def hook_for(name: str):
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             batch = _batch_sums(inputs[0], recent)
             sums[name] = _add(sums[name], batch) if name in sums else batch
+            if name.endswith(INSPECTED):
+                _keep(kept.setdefault(name, []), inputs[0])
 
         return hook
 
@@ -92,10 +116,17 @@ def _input_hooks(model: nn.Module) -> Iterator[dict[str, _Sums]]:
         if isinstance(module, nn.Linear)
     ]
     try:
-        yield sums
+        yield sums, kept
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _keep(parts: list[Tensor], inputs: Tensor) -> None:
+    """Add the first sequence of a call; pieces of another length than the first one's are left out."""
+    tokens = sum(part.shape[1] for part in parts)
+    if tokens < KEPT_TOKENS and (not parts or parts[0].shape[1] == min(inputs.shape[1], KEPT_TOKENS)):
+        parts.append(inputs[:1, :KEPT_TOKENS].detach().half().cpu())
 
 
 def _batch_sums(inputs: Tensor, recent: deque[tuple[Tensor, _Sums]]) -> _Sums:

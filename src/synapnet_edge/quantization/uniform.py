@@ -1,17 +1,17 @@
-"""Group-wise integer weights: round to nearest, optional output-error clip search, and fake-quant layers.
+"""Group-wise integer weights: round to nearest (RTN), the output-error clip search, and the trainable form.
 
-The INT4 scheme with clip search is "int4 with output-error clip search": for each (row, group) the largest
-magnitude is shrunk to the share that loses least output on calibration data. No scale of the inputs is
-searched and nothing is folded into neighbouring layers.
+The clip search is the second half of AWQ (arXiv 2306.00978): for each (row, group) the largest magnitude is
+shrunk to the share that loses least output on calibration data. The first half, the search of input scales
+that are folded into the layer before, is in `awq`.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from synapnet_edge.quantization.fake_quant import FakeQuantModule
+from synapnet_edge.quantization.fake_quant import WeightQuantizer
 from synapnet_edge.quantization.packing import DEFAULT_BLOCK, PackedWeight
 from synapnet_edge.quantization.primitives import (
     choose_asymmetric,
@@ -21,6 +21,8 @@ from synapnet_edge.quantization.primitives import (
     quantize,
     to_groups,
 )
+from synapnet_edge.quantization.recipe import Scheme
+from synapnet_edge.quantization.scheme import SchemeHandler, required
 
 # Shares of a group's largest magnitude that the clip search tries: 1.00, 0.95, ... 0.55.
 CLIP_RATIOS = tuple(1 - i / 20 for i in range(10))
@@ -123,71 +125,39 @@ class IntegerFakeQuant(torch.autograd.Function):
         return gradient * inside, None, None, None, None
 
 
-class _IntegerWeight(FakeQuantModule):
-    """What the linear and the embedding layer share: bits, group and the clip ratios."""
+class IntegerQuantizer(WeightQuantizer):
+    """Trainable integer quantiser: bits, group and the clip ratios, which stay while the weight trains."""
 
-    weight: Tensor
-
-    def set_scheme(self, bits: int, group: int, symmetric: bool, ratio: Tensor | None) -> None:
-        """Fix the scheme; `ratio` ``[N, G]`` stays as it is while the weight trains."""
+    def __init__(self, bits: int, group: int, symmetric: bool = False, ratio: Tensor | None = None) -> None:
+        super().__init__()
         self.bits, self.group, self.symmetric = bits, group, symmetric
         self.register_buffer("clip_ratio", ratio)
 
-    def quantized_weight(self) -> Tensor:
-        return IntegerFakeQuant.apply(self.weight, self.bits, self.group, self.symmetric, self.clip_ratio)
+    def forward(self, weight: Tensor) -> Tensor:
+        return IntegerFakeQuant.apply(weight, self.bits, self.group, self.symmetric, self.clip_ratio)
 
-    def pack(self) -> PackedWeight:
-        return pack_integer(self.weight, self.bits, self.group, self.symmetric, self.clip_ratio)
-
-
-class IntLinear(_IntegerWeight, nn.Linear):
-    """Linear layer with a fake-quantised integer weight (INT4 for the attention of CAJQ)."""
-
-    @classmethod
-    def from_linear(
-        cls, linear: nn.Linear, bits: int, group: int, symmetric: bool = False, ratio: Tensor | None = None
-    ) -> IntLinear:
-        """Copy a linear layer under the given scheme."""
-        weight = linear.weight.detach()
-        layer = cls(
-            linear.in_features,
-            linear.out_features,
-            linear.bias is not None,
-            device=weight.device,
-            dtype=weight.dtype,
-        )
-        layer.load_state_dict(linear.state_dict())
-        layer.set_scheme(bits, group, symmetric, ratio)
-        return layer
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return F.linear(inputs, self.weight_in_use(), self.bias)
+    def pack(self, weight: Tensor) -> PackedWeight:
+        return pack_integer(weight, self.bits, self.group, self.symmetric, self.clip_ratio)
 
 
-class IntEmbedding(_IntegerWeight, nn.Embedding):
-    """Embedding table with a fake-quantised integer weight."""
+class IntegerScheme(SchemeHandler):
+    """Round to nearest in groups, with the clip search where the scheme asks for it."""
 
-    @classmethod
-    def from_embedding(
-        cls,
-        embedding: nn.Embedding,
-        bits: int,
-        group: int,
-        symmetric: bool = False,
-        ratio: Tensor | None = None,
-    ) -> IntEmbedding:
-        """Copy an embedding table under the given scheme."""
-        weight = embedding.weight.detach()
-        layer = cls(
-            embedding.num_embeddings,
-            embedding.embedding_dim,
-            padding_idx=embedding.padding_idx,
-            device=weight.device,
-            dtype=weight.dtype,
-        )
-        layer.load_state_dict(embedding.state_dict())
-        layer.set_scheme(bits, group, symmetric, ratio)
-        return layer
+    def pack(self, weight: Tensor, scheme: Scheme, second_moment: Tensor | None) -> PackedWeight:
+        ratio = _ratio(weight, scheme, required(second_moment, scheme)) if scheme.clip_search else None
+        return pack_integer(weight, scheme.bits, scheme.group, scheme.symmetric, ratio)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        return F.embedding(ids, self.weight_in_use(), self.padding_idx)
+    def quantizer(
+        self, weight: Tensor, scheme: Scheme, second_moment: Tensor | None, alpha_init: str
+    ) -> WeightQuantizer:
+        ratio = None
+        if scheme.clip_search and second_moment is not None:
+            ratio = _ratio(weight, scheme, second_moment)
+        return IntegerQuantizer(scheme.bits, scheme.group, scheme.symmetric, ratio)
+
+
+def _ratio(weight: Tensor, scheme: Scheme, second_moment: Tensor) -> Tensor:
+    return search_clip(weight, second_moment, scheme.bits, scheme.group, scheme.symmetric)
+
+
+INTEGER_SCHEME = IntegerScheme()

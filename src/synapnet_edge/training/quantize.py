@@ -16,7 +16,7 @@ from synapnet_edge.artifacts import write_table
 from synapnet_edge.quantization.cajq import resolve_device
 from synapnet_edge.quantization.checkpoint import load_model, save_quantized
 from synapnet_edge.quantization.convert import apply_recipe
-from synapnet_edge.quantization.recipe import VARIANTS, Variant
+from synapnet_edge.quantization.variants import VARIANTS, Variant
 from synapnet_edge.tasks.base import TaskBatch, split_id
 from synapnet_edge.tasks.mixture import Mixture
 from synapnet_edge.training.calibration import DEFAULT_MIXTURE, read_statistics
