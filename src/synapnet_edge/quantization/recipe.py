@@ -51,9 +51,8 @@ class Scheme:
             return
         plain = self.group == 0 and not (self.symmetric or self.clip_search or self.scale_search)
         if self.bits not in widths or not plain:
-            raise ValueError(
-                f"{self.name}: found {self}, expected {' or '.join(map(str, widths))} bits, group 0, no searches"
-            )
+            expected = f"{' or '.join(map(str, widths))} bits, group 0, no searches"
+            raise ValueError(f"{self.name}: found {self}, expected {expected}")
 
 
 @dataclass(frozen=True)

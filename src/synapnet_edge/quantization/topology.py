@@ -8,8 +8,8 @@ exact arithmetic. It can be folded only where the producer is linear in those fe
 - attention and memory are linear in their values, so `v_proj` feeds `o_proj` (the memory's last value feature
   is a constant 1, whose gain is a parameter of its own).
 
-Queries, keys and values read ``silu(conv(...))`` and `out_proj` and `down` read gated states: a scale does not
-pass through SiLU, so nothing is folded there (AWQ does the same and leaves no multiplication at run time).
+Queries, keys and values read ``silu(conv(...))`` and `out_proj` and `down` read gated states: a scale does
+not pass through SiLU, so nothing is folded there, and no multiplication is left to do at run time.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ class Variant:
     ----------
     name : in files and tables.
     recipe : what is quantised how.
-    mode : ``"ptq"`` (no training), ``"qat"`` (fake-quantised training) or ``"finetune"`` (the same steps, data
-        and loss without quantisation: the control of every QAT arm).
+    mode : ``"ptq"`` (no training), ``"qat"`` (fake-quantised training) or ``"finetune"`` (the same steps,
+        data and loss without quantisation: the control of every QAT arm).
     description : one line.
     """
 
