@@ -42,11 +42,11 @@ def tiny(seed=0, cfg=TINY):
 def test_qat_learns_and_moves_every_quantised_layer():
     model = apply_cajq(tiny(), CAJQConfig(), mode="qat")
     before = {name: (m.weight.detach().clone()) for name, m in fake_quant_modules(model).items()}
-    alpha = model.blocks[0].ssm.in_proj.alpha.detach().clone()
+    alpha = model.blocks[0].ssm.in_proj.quantizer.alpha.detach().clone()
     history = finetune(model, copy_batches(), FinetuneConfig(steps=40, learning_rate=3e-3), **QUIET)
     assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
     assert history["step"].iloc[-1] == 40 and history["tokens"].iloc[-1] == 40 * 160
-    assert not torch.equal(model.blocks[0].ssm.in_proj.alpha, alpha)
+    assert not torch.equal(model.blocks[0].ssm.in_proj.quantizer.alpha, alpha)
     for name, module in fake_quant_modules(model).items():
         assert not torch.equal(module.weight, before[name]), name
 
@@ -142,7 +142,7 @@ def pretrained(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("variant", ["fp16", "fp16_ft", "int8", "int4", "cajq_ptq", "cajq_qat"])
+@pytest.mark.parametrize("variant", ["fp16", "fp16_ft", "int8", "int4", "int4_awq", "cajq_ptq", "cajq_qat"])
 def test_the_stage_writes_a_loadable_file_ledger_and_history(pretrained, tmp_path, variant):
     cfg = {"steps": 2, "batch_size": 2, "lengths": [64], "readouts": 2}
     output, ledger, history = (tmp_path / name for name in ("m.safetensors", "m.csv", "history.csv"))
@@ -160,7 +160,7 @@ def test_a_variant_that_needs_statistics_says_so(pretrained, tmp_path):
         quantize_variant(
             pretrained / "model.safetensors",
             None,
-            "int4",
+            "int4_awq",
             {},
             0,
             tmp_path / "m.safetensors",
