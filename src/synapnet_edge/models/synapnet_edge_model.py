@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-GROUP_TOKENS = 2048  # tokens of a batch from which on matrix products no longer gain from more rows
+GROUP_TOKENS = 2048  # tokens of a batch from which on matrix products no longer gain from more rows: a CPU
+GPU_GROUP_TOKENS = 65536  # as above, on a GPU, where starting an operation costs more than most of them
 
 
 class Embedding(nn.Module):
@@ -235,7 +236,9 @@ class SynapNetEdge(nn.Module):
         """
         if state.chunk_fill:
             return 1
-        chunks = min(tokens, GROUP_TOKENS // batch) // state.chunk_len
+        on_cpu = self.embed.token.weight.device.type == "cpu"
+        most = (GROUP_TOKENS if on_cpu else GPU_GROUP_TOKENS) // batch
+        chunks = min(tokens, most) // state.chunk_len
         return max(1, min(chunks, state.store.chunks_at_once(state.slots)))
 
     def _piece(self, ids: Tensor, state: ModelState, chunks: int) -> Tensor:
