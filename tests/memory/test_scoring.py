@@ -155,8 +155,7 @@ def test_query_moments_of_blocks_equal_those_of_all():
     queries = torch.randn(2, 3, 40, 4, generator=torch.Generator().manual_seed(0))
     moments = QueryMoments((2, 3), 4)
     for part in queries.split([7, 1, 32], dim=2):
-        for layer in range(2):
-            moments.add(part[layer], layer)
+        moments.add(part)
     assert torch.allclose(moments.mean, queries.mean(dim=2), atol=1e-6)
     centred = queries - queries.mean(dim=2, keepdim=True)
     assert torch.allclose(moments.covariance, centred.transpose(-1, -2) @ centred / 40, atol=1e-5)

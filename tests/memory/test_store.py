@@ -13,6 +13,8 @@ from synapnet_edge.memory.tiers import METADATA, entry_bytes
 from synapnet_edge.models import SynapNetEdge, UnboundedStore
 
 HEADS, WIDTH = 2, 4
+# the future, trained heads, the model's queries, arrays as wide as the largest layer
+_NEED_MORE = {"oracle", "locret", "expected_attention", "pyramidkv"}
 ALL_TIERS = [("fp16",), ("int8",), ("fp16", "int8"), ("int8", "summary"), ("fp16", "int8", "summary")]
 
 
@@ -53,7 +55,7 @@ def ids():
 @settings(deadline=None, max_examples=25)
 @given(
     tiers=st.sampled_from(ALL_TIERS),
-    policy=st.sampled_from(["fifo", "lru", "random", "streaming_llm", "baee"]),
+    policy=st.sampled_from([name for name in POLICIES.names() if name not in _NEED_MORE]),
     budget=st.integers(600, 6000),
     counts=st.lists(st.integers(0, 7), min_size=1, max_size=8),
     alike=st.booleans(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from synapnet_edge.memory.policies.base import EntryState, Policy
 from synapnet_edge.memory.tiers import Block, Entries
 
-_FIELDS = ("position", "log_salience", "count", "mass", "last_read", "written", "reads")
+_FIELDS = ("position", "log_salience", "count", "mass", "last_read", "written", "reads", "note")
 
 
 def score_entries(policy: Policy, blocks: Sequence[Block], incoming: Entries, step: int) -> list[Tensor]:
@@ -36,17 +37,46 @@ def score_entries(policy: Policy, blocks: Sequence[Block], incoming: Entries, st
     return [*stored, arriving.masked_fill(~fresh, -torch.inf)]
 
 
+def drop_at_once(
+    blocks: Sequence[Block], stored: Sequence[Tensor], arriving: Tensor, share: float
+) -> tuple[Tensor, Tensor]:
+    """Empty the slots of the worst entries so that at most 1 - `share` of the capacity stays.
+
+    Returns the newcomers' scores, -inf where they are among the dropped, and how many went, [L, B].
+    """
+    live = torch.cat([block.live for block in blocks] + [~arriving.isneginf()], dim=2)
+    scores = torch.cat([*stored, arriving], dim=2).masked_fill(~live, -torch.inf)
+    limits = torch.stack([block.limits for block in blocks]).sum(dim=0)
+    stay = (limits - (share * limits).long())[:, None, None]
+    rank = scores.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
+    gone = live & (rank >= stay)
+    *parts, fresh = gone.split(
+        [*(block.data["position"].shape[2] for block in blocks), arriving.shape[2]], dim=2
+    )
+    for block, part in zip(blocks, parts, strict=True):
+        block.clear(part)
+    return arriving.masked_fill(fresh, -torch.inf), gone.sum(dim=2)
+
+
 def entry_state(blocks: Sequence[Block], incoming: Entries, step: int) -> EntryState:
     """What is known about stored and new entries when chunk `step` is finished."""
-    meta = {name: torch.cat([b.data[name] for b in blocks] + [incoming[name]], dim=2) for name in _FIELDS}
+    fields = [name for name in _FIELDS if name in incoming]
+    meta = {name: torch.cat([b.data[name] for b in blocks] + [incoming[name]], dim=2) for name in fields}
     for name in ("log_salience", "count", "mass"):
         meta[name] = meta[name].float()
 
-    def values(layer: int, stream: int) -> Tensor:
-        parts = [b.payload("values", layer, stream, b.data["position"].shape[2]).float() for b in blocks]
-        return torch.cat([*parts, incoming["values"][layer, stream].float()]).flatten(-2)
+    def payload(part: str, layer: int, stream: int) -> Tensor:
+        parts = [b.payload(part, layer, stream, b.data["position"].shape[2]).float() for b in blocks]
+        return torch.cat([*parts, incoming[part][layer, stream].float()])
 
-    return EntryState(live=meta["position"] >= 0, step=step, values=values, **meta)
+    return EntryState(
+        live=meta["position"] >= 0,
+        step=step,
+        capacity=sum(block.limits for block in blocks),
+        keys=partial(payload, "keys"),
+        values=partial(payload, "values"),
+        **{"note": None, **meta},
+    )
 
 
 def _asked(policy: Policy, state: EntryState) -> Tensor:

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from synapnet_edge.memory.decision import score_entries
+from synapnet_edge.memory.decision import drop_at_once, score_entries
 from synapnet_edge.memory.ledger import by_tier, bytes_per_stream, entries_per_layer
-from synapnet_edge.memory.policies.base import POLICIES, Policy
+from synapnet_edge.memory.plain import plain_tensors
+from synapnet_edge.memory.policies.base import POLICIES, NewEntries, Policy
+from synapnet_edge.memory.reads import ChunkReads, ReadCollector, queries_at, slot_reads
+from synapnet_edge.memory.saving import load_store, store_tensors
 from synapnet_edge.memory.staging import Staging, new_entries
 from synapnet_edge.memory.summaries import merge_into_like, promote_and_demote
 from synapnet_edge.memory.tiers import Block, Entries, entry_bytes, share_out
+from synapnet_edge.models.attend import BlockWatch
 from synapnet_edge.models.state import EntryStore, MemoryView
 
 _ALLOWED = (("fp16",), ("int8",), ("fp16", "int8"), ("int8", "summary"), ("fp16", "int8", "summary"))
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _plain_tensors(method: F) -> F:
-    """Run without autograd, inference mode and autocast: the arrays live longer than any caller's mode."""
-
-    @wraps(method)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with contextlib.ExitStack() as modes:
-            modes.enter_context(torch.inference_mode(False))
-            modes.enter_context(torch.no_grad())
-            for device in ("cpu", "cuda", "mps"):
-                if torch.is_autocast_enabled(device):
-                    modes.enter_context(torch.autocast(device, enabled=False))
-            return method(*args, **kwargs)
-
-    return wrapped  # type: ignore[return-value]
 
 
 class EpisodicStore(EntryStore):
@@ -95,7 +78,7 @@ class EpisodicStore(EntryStore):
             raise ValueError(f"marks must be 0 <= low <= high <= 1, got {marks}")
         self.n_layers = n_layers
         self.policy = POLICIES.get(policy)() if isinstance(policy, str) else policy
-        self.wants_mass = self.policy.wants_mass
+        self.wants_mass, self.wants_queries = self.policy.wants_mass, self.policy.wants_queries
         self.tiers = tuple(tiers)
         self.hot_share, self.merge_threshold = hot_share, merge_threshold
         self.max_moves, self.marks = max_moves, marks
@@ -103,11 +86,14 @@ class EpisodicStore(EntryStore):
         self._entries_per_layer = entries_per_layer
         self.step = 0
         self.blocks: list[Block] = []
+        self.tokens = self._open_tokens = 0  # of finished chunks and of the open one, if reads are watched
         self._staging = Staging(n_layers)
+        self._queries: list[list[Tensor]] = [[] for _ in range(n_layers)]
+        self._reads = ReadCollector(n_layers, self.policy.history_rows, self.policy.counts_low)
         self._dtype = torch.float32
         self.evicted = self.merged = torch.zeros(n_layers, 1, dtype=torch.int64)
 
-    @_plain_tensors
+    @plain_tensors
     def read(self, layer: int) -> MemoryView | None:
         """Entries of finished chunks, dequantised for this read; None while there are none."""
         blocks = [block for block in self.blocks if block.top]
@@ -121,7 +107,7 @@ class EpisodicStore(EntryStore):
         bias = meta["log_salience"].float() + meta["count"].log()  # log 0 = -inf in empty slots
         return MemoryView(keys, values, bias, meta["count"].sum(dim=1))
 
-    @_plain_tensors
+    @plain_tensors
     def write(
         self,
         layer: int,
@@ -137,13 +123,14 @@ class EpisodicStore(EntryStore):
         entries = new_entries(keys, values, log_salience, positions, self.step)
         sizes = (keys.shape[0], keys.shape[1], keys.shape[3])
         if not self.blocks:
-            self._allocate(*sizes, keys.device)
-        if sizes != self._sizes:
-            raise ValueError(f"store holds (streams, heads, width) {self._sizes}, got {sizes}")
+            self.allocate(*sizes, keys.device)
+        if sizes != self.sizes:
+            raise ValueError(f"store holds (streams, heads, width) {self.sizes}, got {sizes}")
         self._dtype = keys.dtype
+        self._describe(layer, entries, positions)
         self._staging.add(layer, entries)
 
-    @_plain_tensors
+    @plain_tensors
     def observe_read(self, layer: int, mass: Tensor) -> None:
         """Add the read mass [B, N] of one piece; it is folded in at the chunk's end, whatever the pieces."""
         if mass.shape[1] != sum(block.top for block in self.blocks):
@@ -154,12 +141,32 @@ class EpisodicStore(EntryStore):
             block.data["chunk_mass"][layer, :, : block.top] += mass[:, start : start + block.top]
             start += block.top
 
-    @_plain_tensors
+    def watch_blocks(self, layer: int, bias: Tensor) -> BlockWatch | None:
+        """See `EntryStore`; asked for only by policies that need more than the sums of `observe_read`."""
+        if layer == 0 and not self.wants_queries:
+            self._open_tokens += bias.shape[2]
+        if not self.policy.observes_open:
+            return None
+        return self._reads.watch(layer, bias, sum(block.top for block in self.blocks))
+
+    @plain_tensors
+    def observe_queries(self, layer: int, query: Tensor) -> None:
+        """Keep the open chunk's queries for its entries' notes, and show them to the policy."""
+        self.policy.observe_queries(layer, query)
+        if layer == 0:
+            self._open_tokens += query.shape[2]
+        if self.policy.note_width:
+            self._queries[layer].append(query.detach())
+
+    @plain_tensors
     def end_chunk(self) -> None:
         """Admit the staged entries: score once, demote, merge and evict until the budget holds."""
         self._fold_reads()
         if self._staging:
             self._admit(self._staging.collect())
+        self.tokens, self._open_tokens = self.tokens + self._open_tokens, 0
+        self._queries = [[] for _ in self._queries]
+        self._reads.forget()
         self.step += 1
 
     def bytes_used(self) -> Tensor:
@@ -218,15 +225,9 @@ class EpisodicStore(EntryStore):
         """
         if self._staging:
             raise ValueError("entries of an unfinished chunk are staged; save after end_chunk")
-        tensors = {"step": torch.tensor(self.step)}
-        if self.blocks:
-            tensors |= {"budget": torch.tensor(self.budget), "sizes": torch.tensor(self._sizes)}
-            tensors |= {"evicted": self.evicted.clone(), "merged": self.merged.clone()}
-        for index, block in enumerate(self.blocks):
-            tensors |= {f"{index}.{name}": x[:, :, : block.top].clone() for name, x in block.data.items()}
-        return tensors | {f"policy.{name}": x for name, x in self.policy.state_dict().items()}
+        return store_tensors(self)
 
-    @_plain_tensors
+    @plain_tensors
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Restore `state_dict`.
 
@@ -235,38 +236,37 @@ class EpisodicStore(EntryStore):
         ValueError
             If it was saved under another budget or other tiers.
         """
-        self.step, self._staging, self.blocks = int(tensors["step"]), Staging(self.n_layers), []
-        if "sizes" in tensors:
-            self._allocate(*tensors["sizes"].tolist(), tensors["evicted"].device)
-            if int(tensors["budget"]) != self.budget:
-                found = int(tensors["budget"])
-                raise ValueError(f"saved with a budget of {found} bytes, this store has {self.budget}")
-            self.evicted, self.merged = tensors["evicted"].clone(), tensors["merged"].clone()
-        for index, block in enumerate(self.blocks):
-            saved = {name: tensors.get(f"{index}.{name}") for name in block.data}
-            missing = [name for name, x in saved.items() if x is None or x.dtype != block.data[name].dtype]
-            if missing or f"{len(self.blocks)}.keys" in tensors:
-                raise ValueError(f"saved with other tiers than {self.tiers} (block {index}: {missing})")
-            block.load(saved)
-        prefix = "policy."
-        own = {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
-        self.policy.load_state_dict(own)
+        self._staging, self.blocks = Staging(self.n_layers), []
+        load_store(self, tensors)
 
-    def _allocate(self, batch: int, heads: int, width: int, device: torch.device) -> None:
+    def allocate(self, batch: int, heads: int, width: int, device: torch.device) -> None:
+        """Make the arrays of an empty store; called by the first write."""
         formats = [tier for tier in self.tiers if tier != "summary"]
+        note = self.policy.note_width
         if self._entries_per_layer is not None:
-            self.budget = self._entries_per_layer * entry_bytes(formats[0], heads, width) * self.n_layers
-        capacities = share_out(self.budget, self.n_layers, formats, self.hot_share, heads, width)
-        arrays = {"layers": self.n_layers, "batch": batch, "heads": heads, "width": width, "device": device}
-        self.blocks = [Block(name, capacities[name], **arrays) for name in formats]
-        self._sizes = (batch, heads, width)
+            each = entry_bytes(formats[0], heads, width, note)
+            self.budget = self._entries_per_layer * each * self.n_layers
+        capacities = share_out(self.budget, self.n_layers, formats, self.hot_share, heads, width, note)
+        shape = {"layers": self.n_layers, "batch": batch, "heads": heads, "width": width}
+        self.blocks = [
+            self._block(name, capacities[name], note=note, device=device, **shape) for name in formats
+        ]
+        self.sizes = (batch, heads, width)
         self.evicted = torch.zeros(self.n_layers, batch, dtype=torch.int64, device=device)
         self.merged = torch.zeros_like(self.evicted)
         self.policy.start(self.n_layers, batch)
 
+    def _block(self, entry_format: str, capacity: int, **shape: Any) -> Block:
+        limits = self.policy.layer_capacities(self.n_layers, capacity)
+        if sum(limits) > self.n_layers * capacity or min(limits) < 0:
+            raise ValueError(
+                f"policy {self.policy.name!r} shares {limits} entries, the budget has {capacity} a layer"
+            )
+        return Block(entry_format, max(limits), limits=limits, **shape)
+
     def _payload(self, part: str, layer: int) -> Tensor:
         """[B, N, H, d] of "keys" or "values" of one layer in the model's dtype."""
-        batch, heads, width = self._sizes
+        batch, heads, width = self.sizes
         total = sum(block.top for block in self.blocks)
         out = torch.empty(batch, total, heads, width, dtype=self._dtype, device=self.evicted.device)
         for stream in range(batch):
@@ -282,11 +282,35 @@ class EpisodicStore(EntryStore):
         data = [block.data for block in self.blocks]
         mass = torch.cat([x["chunk_mass"] for x in data], dim=2)
         used = self.policy.observe_read(mass, torch.cat([block.live for block in self.blocks], dim=2))
-        for x, hit in zip(data, used.split([x["mass"].shape[2] for x in data], dim=2), strict=True):
+        sizes = [x["mass"].shape[2] for x in data]
+        if self.policy.note_width and self.policy.observes_open:
+            note = torch.cat([x["note"] for x in data], dim=2)
+            note = self.policy.note_reads(note, self._chunk_reads(mass), self.step).to(torch.float16)
+            for x, own in zip(data, note.split(sizes, dim=2), strict=True):
+                x["note"].copy_(own)
+        for x, hit in zip(data, used.split(sizes, dim=2), strict=True):
             x["mass"] += x["chunk_mass"]
             x["chunk_mass"].zero_()
             x["reads"] += hit
             x["last_read"].masked_fill_(hit, self.step)
+
+    def _describe(self, layer: int, entries: Entries, positions: Tensor) -> None:
+        """Add to new entries what their own chunk read of them and what the policy notes about them."""
+        policy, offset = self.policy, positions - self.tokens
+        reads = self._reads.of_new(layer, offset) if policy.observes_open else None
+        if reads is not None:
+            entries["mass"] = reads.mass.masked_fill(entries["position"] < 0, 0.0)
+        if policy.note_width:
+            asked = queries_at(self._queries[layer], offset) if self.wants_queries else None
+            payload = entries["keys"], entries["values"], entries["log_salience"].float()
+            note = policy.note_write(layer, NewEntries(*payload, self.step, asked, reads))
+            entries["note"] = note.to(torch.float16)
+
+    def _chunk_reads(self, mass: Tensor) -> ChunkReads:
+        """The open chunk's statistics in the order of the slots; what was not read is 0."""
+        found = [self._reads.of_stored(layer) for layer in range(self.n_layers)]
+        widths = [(block.top, block.data["mass"].shape[2]) for block in self.blocks]
+        return slot_reads(found, widths, mass)
 
     def _admit(self, incoming: Entries) -> None:
         new = incoming["position"]
@@ -294,6 +318,10 @@ class EpisodicStore(EntryStore):
         for block in self.blocks:
             block.reserve(new.shape[2])
         *stored, arriving = score_entries(self.policy, self.blocks, incoming, self.step)
+        if self.policy.drop_share and self.blocks[0].free() < new.shape[2]:
+            arriving, gone = drop_at_once(self.blocks, stored, arriving, self.policy.drop_share)
+            self.evicted += gone
+            incoming["position"] = new.masked_fill(arriving.isneginf(), -1)
         after = []
         for block, own in zip(self.blocks, stored, strict=True):
             own, incoming, arriving = block.exchange(own, block.encode(incoming), arriving)

@@ -117,6 +117,9 @@ def _summarise(block: Block, base: Entries, members: Entries, group: Tensor) -> 
         own = dequantize_int8(base[part], base[scale]) * base_weight[..., None, None]
         other = added(dequantize_int8(members[part], members[scale]) * weight[..., None, None])
         summary[part] = (own + other) / total.clamp_min(1e-30)[..., None, None]
+    if "note" in base:
+        noted = base["note"] * base_weight[..., None] + added(members["note"] * weight[..., None])
+        summary["note"] = noted / total.clamp_min(1e-30)[..., None]
     summary["log_salience"] = (total / count.clamp_min(1)).clamp_min(1e-30).log().to(torch.float16)
     for name in ("mass", "chunk_mass"):
         summary[name] = base[name] + added(members[name])

@@ -55,20 +55,28 @@ def dequantize_int8(codes: Tensor, scale: Tensor) -> Tensor:
     return codes.float() * scale.float().unsqueeze(-1)
 
 
-def entry_bytes(entry_format: str, heads: int, width: int) -> int:
+def entry_bytes(entry_format: str, heads: int, width: int, note: int = 0) -> int:
     """Bytes of one stored entry (key, value, scales and all counters) of `heads` x `width` channels.
+
+    `note` is the number of FP16 values that its policy keeps about it.
 
     Raises
     ------
     ValueError
         If the format is unknown.
     """
-    layout = _layout(entry_format, heads, width)
+    layout = _layout(entry_format, heads, width, note)
     return sum(math.prod(shape) * dtype.itemsize for dtype, shape, _ in layout.values())
 
 
 def share_out(
-    budget: int, n_layers: int, formats: list[str], hot_share: float, heads: int, width: int
+    budget: int,
+    n_layers: int,
+    formats: list[str],
+    hot_share: float,
+    heads: int,
+    width: int,
+    note: int = 0,
 ) -> dict[str, int]:
     """Entries per layer and stream that each format may hold; together never more than `budget` bytes.
 
@@ -84,7 +92,7 @@ def share_out(
     ValueError
         If the budget does not hold one entry per layer.
     """
-    sizes = {name: entry_bytes(name, heads, width) for name in formats}
+    sizes = {name: entry_bytes(name, heads, width, note) for name in formats}
     share = budget // n_layers
     capacities = {}
     for name in formats:
@@ -126,9 +134,14 @@ class Block:
     ----------
     entry_format : {"fp16", "int8"}
     capacity : int
-        Most entries per layer and stream.
+        Most entries per layer and stream; of the largest layer, if `limits` are given.
     layers, batch, heads, width : int
         Array sizes; width = channels per head.
+    note : int
+        FP16 numbers the policy keeps about an entry.
+    limits : list of int, optional
+        Most entries of each layer. Arrays are as wide as the largest: unequal layers keep the ledger, not
+        the allocation, at the budget.
 
     Attributes
     ----------
@@ -148,14 +161,18 @@ class Block:
         heads: int,
         width: int,
         device: torch.device,
+        note: int = 0,
+        limits: list[int] | None = None,
     ) -> None:
         self.entry_format = entry_format
         self.capacity = capacity
+        self.limits = torch.tensor(limits or [capacity] * layers, device=device)
+        self.equal = limits is None or min(limits) == max(limits)
         self.top = 0
-        self.entry_bytes = entry_bytes(entry_format, heads, width)
+        self.entry_bytes = entry_bytes(entry_format, heads, width, note)
         self.data = {
             name: torch.full((layers, batch, 0, *shape), fill, dtype=dtype, device=device)
-            for name, (dtype, shape, fill) in _layout(entry_format, heads, width).items()
+            for name, (dtype, shape, fill) in _layout(entry_format, heads, width, note).items()
         }
 
     @property
@@ -166,7 +183,7 @@ class Block:
     def free(self) -> int:
         """Slots every row of every layer has left, counting what is not allocated yet."""
         used = self.live.sum(dim=-1)
-        return self.capacity - (int(used.max()) if used.numel() else 0)
+        return int((self.limits[:, None] - used).min()) if used.numel() else self.capacity
 
     def resident_bytes(self) -> int:
         """Bytes of the allocated arrays."""
@@ -225,6 +242,11 @@ class Block:
             new[:, :, :slots] = x
             self.data[name] = new
 
+    def clear(self, gone: Tensor) -> None:
+        """Empty the slots gone [L, B, S]; what they held is dead and may be overwritten."""
+        self.data["position"].masked_fill_(gone, -1)
+        self.data["count"].masked_fill_(gone, 0.0)
+
     def put(self, slots: Tensor, entries: Entries) -> None:
         """Overwrite slots [L, B, K]."""
         flat = _flat(slots, self.data["position"].shape[2])
@@ -258,6 +280,9 @@ class Block:
         incoming, incoming_scores = take(incoming, order), incoming_scores.gather(-1, order)
         filler = _EMPTY + _STEP * torch.arange(scores.shape[-1], device=scores.device, dtype=scores.dtype)
         scores = torch.where(self.live, scores, filler)
+        if not self.equal:  # slots beyond a layer's own limit cannot be taken
+            beyond = torch.arange(scores.shape[-1], device=scores.device) >= self.limits[:, None, None]
+            scores = scores.masked_fill(beyond, math.inf)
         k = min(scores.shape[-1], incoming_scores.shape[-1])
         worst, slots = scores.topk(k, dim=-1, largest=False)
         head = {name: x[:, :, :k] for name, x in incoming.items()}
@@ -274,7 +299,7 @@ class Block:
 
 
 def _layout(
-    entry_format: str, heads: int, width: int
+    entry_format: str, heads: int, width: int, note: int
 ) -> dict[str, tuple[torch.dtype, tuple[int, ...], float]]:
     """Name -> (dtype, shape of one entry, fill) of everything stored for an entry."""
     if entry_format not in FORMATS:
@@ -283,6 +308,8 @@ def _layout(
     layout = {part: (payload, (heads, width), 0.0) for part in ("keys", "values")}
     if entry_format == "int8":
         layout |= {part: (torch.float16, (heads,), 0.0) for part in ("key_scale", "value_scale")}
+    if note:
+        layout["note"] = (torch.float16, (note,), 0.0)
     return layout | {name: (dtype, (), fill) for name, (dtype, fill) in METADATA.items()}
 
 

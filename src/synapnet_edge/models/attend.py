@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+#: Receives (stream, head, probabilities [T, N]) of one block of an observed read.
+BlockWatch = Callable[[int, int, Tensor], None]
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
@@ -33,7 +38,9 @@ def attention_probabilities(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor
     return (logits + bias.to(logits.dtype)).softmax(dim=-1)
 
 
-def attend_observed(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def attend_observed(
+    query: Tensor, keys: Tensor, values: Tensor, bias: Tensor, watch: BlockWatch | None = None
+) -> tuple[Tensor, Tensor]:
     """`attend` without gradients, and the probability each key received: [B, H, T, d] and [B, N] float32.
 
     The probabilities of a whole batch would pass through memory at every operation; those of one stream and
@@ -43,6 +50,9 @@ def attend_observed(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -
     ----------
     query, keys, values, bias : Tensor
         As in `attend`; the second result is summed over heads and queries.
+    watch : callable, optional
+        Called with every block's probabilities, the rows of one stream and head: no statistic needs all of
+        them at once.
     """
     batch, heads, length, _ = query.shape
     bias = bias.to(query.dtype).expand(batch, heads, length, -1)
@@ -52,6 +62,8 @@ def attend_observed(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -
             logits = torch.addmm(bias[stream, head], query[stream, head], keys[stream, head].T)
             probabilities = logits.softmax(dim=-1)
             mass[stream] += probabilities.sum(dim=0, dtype=torch.float32)
+            if watch is not None:
+                watch(stream, head, probabilities)
             out[stream, head] = probabilities @ values[stream, head]
     return out, mass
 

@@ -102,9 +102,13 @@ class WriteableMemory(nn.Module):
             bound = bound.unflatten(1, (chunks, -1)).flatten(0, 1)
             pending = Pending(*(stack_chunks(part, chunks) for part in pending))
         query, keys, values, bias = self._joint(bound, pending, view)
-        if store.wants_mass and view is not None:
-            read, mass = attend_observed(query, keys, values, bias)
-            store.observe_read(layer, mass[:, : view.bias.shape[1]])
+        if store.wants_queries:
+            store.observe_queries(layer, query)
+        if store.wants_mass:
+            watch_blocks = store.watch_blocks(layer, bias)
+            read, mass = attend_observed(query, keys, values, bias, watch_blocks)
+            if view is not None:
+                store.observe_read(layer, mass[:, : view.bias.shape[1]])
         elif watch is not None:
             probabilities = attention_probabilities(query, keys, bias)
             watch(probabilities, kept)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from synapnet_edge.models.attend import BlockWatch
 from synapnet_edge.models.salience_teacher import SalienceTeacher
 
 
@@ -41,6 +42,8 @@ class EntryStore(ABC):
 
     #: Whether `observe_read` needs attention mass; collecting it costs a second softmax layout.
     wants_mass: bool = False
+    #: Whether `observe_queries` is called, for every piece, the first chunk's included.
+    wants_queries: bool = False
     #: Most entries per layer and stream, if the store keeps the most salient ones and no others.
     capacity: int | None = None
 
@@ -72,6 +75,16 @@ class EntryStore(ABC):
 
     def observe_read(self, layer: int, mass: Tensor) -> None:  # noqa: B027 (optional hook)
         """Receive [B, N] attention probability, summed over heads and the queries of one piece."""
+
+    def watch_blocks(self, layer: int, bias: Tensor) -> BlockWatch | None:
+        """What wants the probabilities of one piece block by block, if anything does; needs `wants_mass`.
+
+        `bias` [B, 1, T, N + p + 1] are the additive logits of the read: finite where a query sees a key.
+        """
+        return None
+
+    def observe_queries(self, layer: int, query: Tensor) -> None:  # noqa: B027 (optional hook)
+        """Receive the read queries [B, H, T, d] of a piece as they enter the logits, if `wants_queries`."""
 
     def end_chunk(self) -> None:  # noqa: B027 (optional hook)
         """Called once after every layer has written a finished chunk: the moment to demote and evict."""

@@ -45,7 +45,9 @@ class BAEEPolicy(Policy):
                 layer_fraction=layer / max(1, n_layers - 1),
             )
             for stream in range(batch):  # bounds the dequantised payload, and keeps it in the cache
-                scores[layer, stream] = self.classifier(state.values(layer, stream), features[stream])
+                scores[layer, stream] = self.classifier(
+                    state.values(layer, stream).flatten(-2), features[stream]
+                )
         return scores
 
     def describe(self) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.reads import ChunkReads
 from synapnet_edge.registry import Registry
 
 #: A read counts as a use only above this absolute mass: below it, it is rounding.
@@ -30,10 +32,14 @@ class EntryState:
         over heads and queries).
     last_read, written, reads : Tensor
         [L, B, N]: chunk of the last use (the write counts as one), chunk of the write, number of uses.
+    note : Tensor or None
+        [L, B, N, k] float16, what the policy noted about each entry (`Policy.note_width` numbers).
     step : int
         Index of the chunk just finished.
-    values : callable
-        (layer, stream) -> [N, D] float32 value payload. Dequantises: only policies that need it pay for it.
+    capacity : Tensor
+        [L] int64, entries that will stay in each layer.
+    keys, values : callable
+        (layer, stream) -> [N, H, d] float32 payload. Dequantises: only policies that need it pay for it.
     """
 
     live: Tensor
@@ -44,8 +50,41 @@ class EntryState:
     last_read: Tensor
     written: Tensor
     reads: Tensor
+    note: Tensor | None
     step: int
+    capacity: Tensor
+    keys: Callable[[int, int], Tensor]
     values: Callable[[int, int], Tensor]
+
+    def recent(self, share: float, most: int | None = None) -> int:
+        """Length of a window of recent entries: `share` of the smallest layer's capacity, at most `most`."""
+        window = int(share * int(self.capacity.min()))
+        return window if most is None else min(window, most)
+
+
+class NewEntries(NamedTuple):
+    """K entries of one layer when they are written.
+
+    Attributes
+    ----------
+    keys, values : Tensor
+        [B, K, H, d] float16, as stored.
+    log_salience : Tensor
+        [B, K] float32.
+    step : int
+        Index of their chunk.
+    queries : Tensor or None
+        [B, K, H, d] read queries of the same tokens, if the policy wants queries.
+    reads : ChunkReads or None
+        [B, K] what their own chunk read of them, if the policy observes the open chunk and it was watched.
+    """
+
+    keys: Tensor
+    values: Tensor
+    log_salience: Tensor
+    step: int
+    queries: Tensor | None
+    reads: ChunkReads | None
 
 
 class Policy(ABC):
@@ -62,6 +101,20 @@ class Policy(ABC):
     name: str = ""
     #: Whether scores depend on read mass; collecting it makes the model's reads slower.
     wants_mass: bool = False
+    #: Whether `observe_queries` is called.
+    wants_queries: bool = False
+    #: Last queries of a chunk whose rows `note_reads` gets the sum of; needs `wants_mass`.
+    history_rows: int = 0
+    #: Whether `note_reads` gets counts of low weights; needs `wants_mass`.
+    counts_low: bool = False
+    #: Whether new entries start with what the queries of their own chunk read of them.
+    observes_open: bool = False
+    #: FP16 numbers kept per entry for this policy; they are part of the entry's bytes.
+    note_width: int = 0
+    #: Share of the capacity that is dropped in one go when it is exceeded; 0 = only what does not fit.
+    drop_share: float = 0.0
+    #: Whether it must be told the future or be trained, sees reads, ...; one line for tables of policies.
+    needs: str = "nothing"
 
     def __init__(self, use_factor: float = 1.5) -> None:
         if use_factor <= 0:
@@ -78,6 +131,25 @@ class Policy(ABC):
         """Receive the read mass [L, B, N] of a finished chunk; return which entries it used (bool)."""
         even = mass.sum(dim=-1, keepdim=True) / live.sum(dim=-1, keepdim=True).clamp_min(1)
         return live & (mass > self.use_factor * even) & (mass > _LEAST_MASS)
+
+    def observe_queries(self, layer: int, query: Tensor) -> None:  # noqa: B027 (optional hook)
+        """Receive the read queries [B, H, T, d] of a piece as they enter the logits."""
+
+    def note_write(self, layer: int, entries: NewEntries) -> Tensor:
+        """First notes [B, K, k] of new entries."""
+        return entries.keys.new_zeros(*entries.keys.shape[:2], self.note_width)
+
+    def note_reads(self, note: Tensor, reads: ChunkReads, step: int) -> Tensor:
+        """Notes [L, B, N, k] after the reads of chunk `step`."""
+        return note
+
+    def layer_capacities(self, n_layers: int, capacity: int) -> list[int]:
+        """Entries each layer may hold, when the budget is `capacity` of them in every layer."""
+        return [capacity] * n_layers
+
+    def state_bytes(self) -> int:
+        """Bytes of the policy's own state and weights per stream: not entries, not part of the budget."""
+        return 0
 
     @abstractmethod
     def score(self, state: EntryState) -> Tensor:

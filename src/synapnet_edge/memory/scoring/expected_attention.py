@@ -12,7 +12,7 @@ class QueryMoments:
     Parameters
     ----------
     shape : tuple of int
-        Leading axes that are kept apart, such as (layers, streams, heads).
+        Leading axes that are kept apart, such as (streams, heads).
     width : int
         Channels d.
     """
@@ -22,13 +22,12 @@ class QueryMoments:
         self.total = torch.zeros(*shape, width, device=device)
         self.squares = torch.zeros(*shape, width, width, device=device)
 
-    def add(self, queries: Tensor, at: int | slice = slice(None)) -> None:
-        """Add queries [..., T, d] at index `at` of the first kept axis (0 counts the queries, once)."""
+    def add(self, queries: Tensor) -> None:
+        """Add queries [..., T, d]."""
         queries = queries.float()
-        self.total[at] += queries.sum(dim=-2)
-        self.squares[at] += queries.transpose(-1, -2) @ queries
-        if at in (0, slice(None)):
-            self.count += queries.shape[-2]
+        self.total += queries.sum(dim=-2)
+        self.squares += queries.transpose(-1, -2) @ queries
+        self.count += queries.shape[-2]
 
     @property
     def mean(self) -> Tensor:
