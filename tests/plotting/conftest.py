@@ -135,7 +135,10 @@ def needle_rows(seeds=(1, 2, 3), variants=("fp16", "cajq_qat"), lengths=(512, 40
 
 def all_suites():
     old = benchmark(tasks=TASKS[:4])
-    return pd.concat([old, long_context(), guarded()], ignore_index=True)
+    needles = benchmark(
+        lengths=(1024,), tasks=[("needlebench_reference", f"reference/{t}") for t in ("snia", "mkn")]
+    )
+    return pd.concat([old, needles, long_context(), guarded()], ignore_index=True)
 
 
 def history(seeds=(1, 2, 3), points=150):

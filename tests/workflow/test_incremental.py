@@ -66,7 +66,7 @@ def test_editing_the_common_style_redraws_all_figures_and_measures_nothing(finis
 def test_changing_one_budget_reruns_the_grid_and_what_is_drawn_from_it(finished, overlay):
     jobs = finished.planned(configs=overlay({"eviction": {"budgets": [0.1, 0.6]}}))
     assert {rule for rule, _ in jobs} == {"eviction_grid", "figure", "report"}
-    assert names(jobs, "figure", "name") == {"eviction_grid"}
+    assert names(jobs, "figure", "name") == {"eviction_grid", "headline"}
 
 
 def test_adding_a_policy_runs_its_cells_only(finished, overlay):
@@ -99,7 +99,7 @@ def test_a_further_variant_of_one_suite_scores_that_variant_only(finished, overl
     scored = [wildcards for rule, wildcards in jobs if rule == "benchmark"]
     assert [(job["suite"], job["variant"]) for job in scored] == [("long_context", "int4")] * len(scored)
     assert {rule for rule, _ in jobs} == {"benchmark"} | OUTPUT_RULES
-    assert names(jobs, "figure", "name") == {"long_context"}
+    assert names(jobs, "figure", "name") == {"long_context", "headline"}
 
 
 def test_a_suite_that_drops_variants_measures_nothing_again(finished, overlay):
