@@ -71,8 +71,16 @@ def test_shipped_configurations_are_valid_and_name_only_what_exists(repository, 
 
 
 def test_smoke_changes_sizes_only_so_the_workflow_stays_identical(repository, reference):
+    from synapnet_edge.plotting import FIGURES
+
     full, smoke = load_config([reference]), load_config([reference, repository / "config" / "smoke.yaml"])
-    assert full["run"]["figures"] == smoke["run"]["figures"]
+    both = {"full": full, "smoke": smoke}
+    drawn = {
+        name: [FIGURES.get(figure) for figure in config["run"]["figures"]] for name, config in both.items()
+    }
+    kinds = {name: {kind for found in figures for kind in found.sources} for name, figures in drawn.items()}
+    assert kinds["smoke"] == kinds["full"], "the smoke run draws from every kind of table"
+    assert {found.name for found in drawn["smoke"]} <= {found.name for found in drawn["full"]}
     assert full["deploy"]["tiers"] == smoke["deploy"]["tiers"]
     assert set(smoke["quantize"]["variants"]) <= set(full["quantize"]["variants"])
     assert len(smoke["seeds"]) >= 2, "averages over seeds need two"
