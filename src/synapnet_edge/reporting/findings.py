@@ -70,8 +70,9 @@ def _shortcut_tasks(cells: pd.DataFrame) -> list[str]:
     if not len(tasks):
         return []
     return [
-        f"A shortcut that never binds a key to a value solves {', '.join(tasks)} completely (guess 1.000): "
-        "these scores show what is remembered, not that the question is understood."
+        f"A shortcut that never binds a key to a value solves {', '.join(tasks)} completely "
+        f"(guess {text.share(1.0)}): these scores show what is remembered, not that the question is "
+        "understood."
     ]
 
 

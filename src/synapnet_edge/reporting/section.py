@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 # Chapters in their order, as in a paper.
 CHAPTERS: dict[str, str] = {
     "overview": "At a glance",
-    "long_context": "What long inputs do",
-    "quantisation": "Low-bit weights",
-    "memory": "A bounded memory",
-    "benchmarks": "Scores task by task",
-    "deployment": "On hardware",
-    "ablations": "What each part is worth",
+    "long_context": "Long context",
+    "quantisation": "Quantisation",
+    "memory": "Memory",
+    "benchmarks": "Benchmarks",
+    "deployment": "Deployment",
+    "ablations": "Ablations",
     "limitations": "Limitations",
     "cost": "Cost",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_table, write_text
 from synapnet_edge.reporting import sections  # noqa: F401  fills the registry
+from synapnet_edge.reporting.latex import write_latex
 from synapnet_edge.reporting.section import CHAPTERS, SECTIONS, Run, in_order
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def write_summary(
     config : the resolved configuration; it says which model and variant the eviction grid ran, and which
         suites score some variants only, so that these are left out where variants are compared.
     output : the Markdown file.
-    tables_dir : folder for the tables of the sections: headline.csv, benchmark.csv, sizes.csv, ...
+    tables_dir : folder for the tables of the sections (headline.csv, benchmark.csv, sizes.csv, ...); every
+        table of the page stands in its subfolder `latex`.
     manifests : the stages' manifests: cost, machine, parameters by component, reasons of skipped tiers.
 
     Raises
@@ -50,7 +52,9 @@ def write_summary(
     for name in SECTIONS:
         for stem, table in SECTIONS.get(name).tables(run).items():
             write_table(Path(tables_dir) / f"{stem}.csv", table)
-    write_text(output, "\n".join(parts))
+    page = "\n".join(parts)
+    write_latex(page, Path(tables_dir) / "latex")
+    write_text(output, page)
 
 
 def deeper(markdown: str) -> str:

@@ -42,7 +42,7 @@ def _headline_text(head: pd.DataFrame) -> str:
     return (
         "## Headline: NIAH-single, reference protocol\n\n"
         "Mean ± standard deviation over independently trained seeds; n per seed; Wilson interval pooled over "
-        "seeds; `guess` is the best shortcut that does not do the task (1.000: a shortcut solves it).\n\n"
+        "seeds; `guess` is the best shortcut that does not do the task (1: a shortcut solves it).\n\n"
         + text.table((*columns, "chance", "guess", "forerunner"), rows)
         + f"\nForerunner: {SOURCE}, {CAVEAT}. Copied from its publication, not measured here.\n"
     )
