@@ -27,7 +27,7 @@ def test_llama_equals_the_library(ids):
 
     ours = build("llama")
     theirs = LlamaModel(ours.blocks[0].attention.config).eval()
-    theirs.embed_tokens.load_state_dict(ours.embed.state_dict())
+    theirs.embed_tokens.load_state_dict(ours.embed.token.state_dict())
     theirs.norm.load_state_dict(ours.norm.state_dict())
     for layer, block in zip(theirs.layers, ours.blocks, strict=True):
         layer.self_attn.load_state_dict(block.attention.state_dict())
@@ -53,7 +53,7 @@ def test_mamba2_equals_the_library(ids):
         "pad_token_id": None,
     }
     theirs = Mamba2Model(Mamba2Config(vocab_size=96, hidden_size=32, num_hidden_layers=3, **sizes)).eval()
-    theirs.embeddings.load_state_dict(ours.embed.state_dict())
+    theirs.embeddings.load_state_dict(ours.embed.token.state_dict())
     theirs.norm_f.load_state_dict(ours.norm.state_dict())
     for layer, block in zip(theirs.layers, ours.blocks, strict=True):
         layer.mixer.load_state_dict(block.ssm.state_dict())
@@ -67,7 +67,7 @@ def test_falcon_h1_equals_the_library(ids):
 
     ours = build("falcon_h1")
     theirs = FalconH1Model(ours.blocks[0].attention.config).eval()
-    theirs.embed_tokens.load_state_dict(ours.embed.state_dict())
+    theirs.embed_tokens.load_state_dict(ours.embed.token.state_dict())
     theirs.final_layernorm.load_state_dict(ours.norm.state_dict())
     for layer, block in zip(theirs.layers, ours.blocks, strict=True):
         layer.mamba.load_state_dict(block.ssm.state_dict())

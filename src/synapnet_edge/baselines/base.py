@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synapnet_edge.baselines.attention import angles
 from synapnet_edge.baselines.shape import Shape
 from synapnet_edge.models.synapnet_edge_model import component_of
 from synapnet_edge.registry import Registry
@@ -23,6 +24,17 @@ class StreamState:
     layers: list[Any]
     tokens: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+class TokenEmbedding(nn.Module):
+    """A token embedding under the name that recipes of the quantisers know (`embed.token`)."""
+
+    def __init__(self, token: nn.Embedding) -> None:
+        super().__init__()
+        self.token = token
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.token(ids)
 
 
 class Baseline(nn.Module):
@@ -49,7 +61,8 @@ class Baseline(nn.Module):
     def __init__(self, cfg: Shape) -> None:
         super().__init__()
         self.cfg = cfg
-        self.embed, self.blocks, self.norm = self.build()
+        embedding, self.blocks, self.norm = self.build()
+        self.embed = TokenEmbedding(embedding)
         self.head = None if self.tied else nn.Linear(cfg.dim, cfg.num_classes, bias=False)
         if self.head is not None:
             nn.init.normal_(self.head.weight, std=cfg.dim**-0.5)
@@ -65,6 +78,12 @@ class Baseline(nn.Module):
     def context(self, state: StreamState, length: int) -> dict[str, Any]:
         """What all blocks need for the next `length` tokens, such as rotary angles."""
         return {}
+
+    def rotary_context(self, state: StreamState, length: int) -> dict[str, Any]:
+        """Rotary angles of the next `length` tokens."""
+        device = self.embed.token.weight.device
+        positions = torch.arange(state.tokens, state.tokens + length, device=device)
+        return angles(positions, self.cfg.head_dim, self.cfg.rope_theta)
 
     def init_state(self, batch_size: int) -> StreamState:
         """State of `batch_size` streams that have seen nothing."""
@@ -96,7 +115,7 @@ class Baseline(nn.Module):
         if self.head is not None:
             return self.head(hidden).float()
         rows = slice(ANSWER_START, ANSWER_START + self.cfg.num_classes)  # class c is written as token 5 + c
-        return F.linear(hidden, self.embed.weight[rows]).float()
+        return F.linear(hidden, self.embed.token.weight[rows]).float()
 
     def state_bytes(self, state: StreamState) -> int:
         """Bytes that one stream carries, as deployed: keys and values in FP16, recurrent states in FP32."""

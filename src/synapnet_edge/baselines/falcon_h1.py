@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from synapnet_edge.baselines.attention import KVState, attend, project
@@ -76,7 +75,6 @@ class FalconH1(Baseline):
             pad_token_id=None,
         )
         model = library("falcon_h1.modeling_falcon_h1").FalconH1Model(config)
-        self.rotary = model.rotary_emb
         blocks = nn.ModuleList(FalconH1Block(layer) for layer in model.layers)
         for block in blocks:
             start_mixer(block.ssm)
@@ -86,7 +84,4 @@ class FalconH1(Baseline):
         return [HybridState(KVState(), initial_ssm_state(block.ssm, batch)) for block in self.blocks]
 
     def context(self, state: StreamState, length: int) -> dict[str, Any]:
-        weight = self.embed.weight
-        positions = torch.arange(state.tokens, state.tokens + length, device=weight.device)
-        cos, sin = self.rotary(weight, positions[None])
-        return {"cos": cos, "sin": sin}
+        return self.rotary_context(state, length)

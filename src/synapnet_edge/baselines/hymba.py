@@ -78,8 +78,8 @@ class HymbaMixer(nn.Module):
         dt = F.softplus(dt.float() + self.dt_bias)
         decay = -self.A_log.float().exp()
         y, state.ssm.state = ssd_scan(heads, dt, decay, b, c, self.D, state.ssm.state)
-        mixed = self.ssm_norm(y.flatten(2) * F.silu(gate))
-        return self.out_proj((self.attention_norm(attended) + mixed) / 2)
+        mixed = self.ssm_norm((y.flatten(2) * F.silu(gate)).float())
+        return self.out_proj((self.attention_norm(attended.float()) + mixed) / 2)
 
     def _attend(self, q: Tensor, cached: Tensor, kv: KVState, cos: Tensor, sin: Tensor) -> Tensor:
         cfg = self.cfg
@@ -139,7 +139,7 @@ class Hymba(Baseline):
         return state
 
     def layer_states(self, batch: int) -> list[HymbaState]:
-        cfg, weight = self.cfg, self.embed.weight
+        cfg, weight = self.cfg, self.embed.token.weight
         size = (batch, cfg.ssm_heads, cfg.ssm_head_dim, cfg.ssm_state)
         return [
             HymbaState(
@@ -162,11 +162,7 @@ class Hymba(Baseline):
         return x
 
     def context(self, state: StreamState, length: int) -> dict[str, Any]:
-        cfg, device = self.cfg, self.embed.weight.device
-        positions = torch.arange(state.tokens, state.tokens + length, device=device, dtype=torch.float32)
-        exponents = torch.arange(0, cfg.head_dim, 2, device=device, dtype=torch.float32) / cfg.head_dim
-        angles = (positions[:, None] / cfg.rope_theta**exponents).repeat(1, 2)[None]
-        return {"cos": angles.cos(), "sin": angles.sin()}
+        return self.rotary_context(state, length)
 
 
 def layer_plan(depth: int) -> tuple[list[bool], list[bool]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from synapnet_edge.baselines.attention import KVState, attend, project
@@ -52,17 +51,10 @@ class Llama(Baseline):
             pad_token_id=None,
         )
         model = llama.LlamaModel(config)
-        self.rotary = model.rotary_emb
         return model.embed_tokens, nn.ModuleList(LlamaBlock(layer) for layer in model.layers), model.norm
 
     def layer_states(self, batch: int) -> list[KVState]:
         return [KVState() for _ in self.blocks]
 
     def context(self, state: StreamState, length: int) -> dict[str, Any]:
-        return self.angles(torch.arange(state.tokens, state.tokens + length))
-
-    def angles(self, positions: Tensor) -> dict[str, Tensor]:
-        """Cosines and sines [1, T, d] of these positions [T]."""
-        weight = self.embed.weight
-        cos, sin = self.rotary(weight, positions[None].to(weight.device))
-        return {"cos": cos, "sin": sin}
+        return self.rotary_context(state, length)
