@@ -75,7 +75,7 @@ def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) 
     if mask is None and 1 < length < total:
         mask = visible(length, total, q.device)
     keys, values = keys.to(q.dtype), values.to(q.dtype)
-    if 1 < length and total <= FUSED_FROM and q.dtype == torch.bfloat16:
+    if length > 1 and total <= FUSED_FROM and q.dtype == torch.bfloat16:
         out = _short(q, keys, values, visible(length, total, q.device) if mask is None else mask)
     else:
         out = F.scaled_dot_product_attention(q, keys, values, mask, is_causal=causal)

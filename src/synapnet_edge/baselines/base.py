@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from synapnet_edge.baselines.attention import angles
 from synapnet_edge.baselines.shape import Shape
 from synapnet_edge.models.synapnet_edge_model import component_of
+from synapnet_edge.quantization.topology import FoldGroup
 from synapnet_edge.registry import Registry
 from synapnet_edge.tasks.layout import ANSWER_START
 
@@ -70,6 +71,14 @@ class Baseline(nn.Module):
     @abstractmethod
     def build(self) -> tuple[nn.Embedding, nn.ModuleList, nn.Module]:
         """Token embedding, blocks and the last norm, initialised as the implementation does it."""
+
+    #: Ends of the names of layers whose inputs a search of scales needs as sequences.
+    inspected: ClassVar[tuple[str, ...]] = (".attention.q_proj", ".ssm.in_proj", ".ff.gate_proj")
+
+    def fold_groups(self) -> list[FoldGroup]:
+        """Layers that read one tensor and what takes the inverse of its scale, see `topology.fold_groups`."""
+        blocks = enumerate(self.blocks)
+        return [group for index, block in blocks for group in block.fold_groups(f"blocks.{index}", self.cfg)]
 
     @abstractmethod
     def layer_states(self, batch: int) -> list[Any]:

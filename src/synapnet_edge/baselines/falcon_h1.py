@@ -7,10 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from synapnet_edge.baselines import folds
 from synapnet_edge.baselines.attention import KVState, attend, project
 from synapnet_edge.baselines.base import BASELINES, Baseline, StreamState
 from synapnet_edge.baselines.library import library
+from synapnet_edge.baselines.shape import Shape
 from synapnet_edge.baselines.ssd import SSMState, initial_ssm_state, mix, start_mixer
+from synapnet_edge.quantization.topology import FoldGroup
 
 
 @dataclass
@@ -46,6 +49,17 @@ class FalconH1Block(nn.Module):
         attended = self.attention.o_proj(attend(q, state.kv.keys, state.kv.values))
         x = x + mix(self.ssm, u, state.ssm) * ssm_after + attended * after
         return x + self.ff(self.ff_norm(x))
+
+    def fold_groups(self, at: str, cfg: Shape) -> list[FoldGroup]:
+        """Where scales may be folded: one norm feeds both branches."""
+        readers = (*(f"{at}.attention.{part}" for part in folds.QKV), f"{at}.ssm.in_proj")
+        attended = folds.attention_outputs(cfg.rope_theta)
+
+        def outputs(block: FalconH1Block, inputs: Tensor) -> list[Tensor]:
+            return attended(block.attention, inputs) + folds.mixer_outputs(block.ssm, inputs)
+
+        norm = ((f"{at}.norm.weight", None),)
+        return [FoldGroup(readers, norm, (), at, outputs), *folds.feed_forward(at)]
 
 
 @BASELINES.register("falcon_h1")

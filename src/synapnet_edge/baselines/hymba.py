@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synapnet_edge.baselines import folds
 from synapnet_edge.baselines.attention import KVState, attend, attend_locally, rotate
 from synapnet_edge.baselines.base import BASELINES, Baseline, StreamState
 from synapnet_edge.baselines.shape import Shape
 from synapnet_edge.baselines.ssd import SSMState, causal_conv, ssd_scan
+from synapnet_edge.quantization.topology import FoldGroup
 
 CONV = 4  # taps of the convolution in front of the SSM heads
 
@@ -117,6 +119,16 @@ class HymbaBlock(nn.Module):
     def forward(self, x: Tensor, state: HymbaState, kv: KVState, **context: Any) -> Tensor:
         x = x + self.mixer(self.norm(x), state, kv, **context)
         return x + self.ff(self.ff_norm(x))
+
+    def fold_groups(self, at: str, cfg: Shape) -> list[FoldGroup]:
+        """Where scales may be folded. The mixer is judged by its projection's output: keys may be shared."""
+        norm = ((f"{at}.norm.weight", None),)
+        branches = tuple((f"{at}.mixer.{name}_norm.weight", None) for name in ("attention", "ssm"))
+        return [
+            FoldGroup((f"{at}.mixer.in_proj",), norm),
+            FoldGroup((f"{at}.mixer.out_proj",), branches),
+            *folds.feed_forward(at),
+        ]
 
 
 @BASELINES.register("hymba")

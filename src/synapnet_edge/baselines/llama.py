@@ -6,9 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from synapnet_edge.baselines import folds
 from synapnet_edge.baselines.attention import KVState, attend, project
 from synapnet_edge.baselines.base import BASELINES, Baseline, StreamState
 from synapnet_edge.baselines.library import library
+from synapnet_edge.baselines.shape import Shape
+from synapnet_edge.quantization.topology import FoldGroup
 
 
 class LlamaBlock(nn.Module):
@@ -28,6 +31,13 @@ class LlamaBlock(nn.Module):
         """The rest of the layer after its attention [B, T, H*d]."""
         x = x + self.attention.o_proj(attended)
         return x + self.ff(self.ff_norm(x))
+
+    def fold_groups(self, at: str, cfg: Shape) -> list[FoldGroup]:
+        """Where scales may be folded."""
+        readers = tuple(f"{at}.attention.{part}" for part in folds.QKV)
+        outputs = folds.attention_outputs(cfg.rope_theta)
+        norm = ((f"{at}.norm.weight", None),)
+        return [FoldGroup(readers, norm, (), f"{at}.attention", outputs), *folds.feed_forward(at)]
 
 
 @BASELINES.register("llama")

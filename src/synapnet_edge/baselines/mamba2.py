@@ -6,10 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from synapnet_edge.baselines import folds
 from synapnet_edge.baselines.base import BASELINES, Baseline
 from synapnet_edge.baselines.library import library
 from synapnet_edge.baselines.shape import Shape
 from synapnet_edge.baselines.ssd import SSMState, initial_ssm_state, mix, start_mixer
+from synapnet_edge.quantization.topology import FoldGroup
 
 
 class Mamba2Block(nn.Module):
@@ -21,6 +23,14 @@ class Mamba2Block(nn.Module):
 
     def forward(self, x: Tensor, state: SSMState) -> Tensor:
         return x + mix(self.ssm, self.norm(x), state)
+
+    def fold_groups(self, at: str, cfg: Shape) -> list[FoldGroup]:
+        """Where scales may be folded: the norms in front of both projections."""
+        norms = [((f"{at}.{name}.weight", None),) for name in ("norm", "ssm.norm")]
+        return [
+            FoldGroup((f"{at}.ssm.in_proj",), norms[0], (), f"{at}.ssm", folds.mixer_outputs),
+            FoldGroup((f"{at}.ssm.out_proj",), norms[1]),
+        ]
 
 
 @BASELINES.register("mamba2")

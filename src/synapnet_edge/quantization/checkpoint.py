@@ -7,7 +7,7 @@ and the geometry of each packed weight. The ledger's bytes add up to the file's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,25 @@ def save_quantized(
     return ledger
 
 
+def _build_reference(config: Mapping[str, Any]) -> SynapNetEdge:
+    return SynapNetEdge(SynapNetEdgeConfig.from_dict(config))
+
+
 def load_model(
-    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> SynapNetEdge:
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    build: Callable[[Mapping[str, Any]], nn.Module] = _build_reference,
+) -> Any:
     """Load a packed file or a plain float checkpoint as a model in eval mode.
 
     Weights are dequantised to `dtype` for the PyTorch reference backend; the packed form stays at
     ``model.quantization``. ``model.entry_quantizer`` is set if the recipe says so.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the model of the file's configuration; by default a `SynapNetEdge`.
 
     Raises
     ------
@@ -102,7 +114,7 @@ def load_model(
     if "config" not in metadata:
         raise ArtifactError(f"{path}: found no model configuration in the metadata, expected key 'config'")
     try:
-        model = SynapNetEdge(SynapNetEdgeConfig.from_dict(metadata["config"]))
+        model = build(metadata["config"])
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: model configuration: {error}") from error
     record = None

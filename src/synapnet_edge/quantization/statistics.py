@@ -101,11 +101,13 @@ def _input_hooks(model: nn.Module) -> Iterator[tuple[dict[str, _Sums], dict[str,
     kept: dict[str, list[Tensor]] = {}
     recent: deque[tuple[Tensor, _Sums]] = deque(maxlen=_REMEMBERED_INPUTS)
 
+    inspected = getattr(model, "inspected", INSPECTED)
+
     def hook_for(name: str):
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             batch = _batch_sums(inputs[0], recent)
             sums[name] = _add(sums[name], batch) if name in sums else batch
-            if name.endswith(INSPECTED):
+            if name.endswith(inspected):
                 _keep(kept.setdefault(name, []), inputs[0])
 
         return hook

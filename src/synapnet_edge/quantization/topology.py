@@ -51,13 +51,15 @@ class FoldGroup:
 
 
 def fold_groups(model: nn.Module) -> list[FoldGroup]:
-    """The groups of a `SynapNetEdge`, in the order in which data passes them.
+    """The groups of a model, in the order in which data passes them: a baseline names its own.
 
     Raises
     ------
     ValueError
         For another kind of model: its producers are not known.
     """
+    if hasattr(model, "fold_groups"):
+        return model.fold_groups()
     if not isinstance(model, SynapNetEdge):
         raise ValueError(f"model: found {type(model).__name__}, expected SynapNetEdge to fold scales in")
     groups: list[FoldGroup] = []

@@ -1,0 +1,282 @@
+"""Training of a baseline: the reference model's batches, steps and schedule; a sweep of the learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from synapnet_edge.artifacts import write_table, write_tensors
+from synapnet_edge.baselines.base import BASELINES, Baseline, count_parameters
+from synapnet_edge.baselines.shape import Shape, fit
+from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.models import SynapNetEdge
+from synapnet_edge.tasks import IGNORE, Mixture
+from synapnet_edge.training import probe
+from synapnet_edge.training.cost import training_cost
+from synapnet_edge.training.ema import WeightAverage
+from synapnet_edge.training.emphasis import Emphasis, task_sums
+from synapnet_edge.training.loop import Trainer
+from synapnet_edge.training.objective import (
+    apply_gradients,
+    autocast,
+    decay_groups,
+    read_out_sums,
+    to_tensors,
+    use_bfloat16,
+)
+from synapnet_edge.training.parallel import Ranks
+from synapnet_edge.training.schedule import (
+    PretrainConfig,
+    draw_max_entries,
+    draw_write_share,
+    learning_rate_at,
+    stage_at,
+    step_generator,
+)
+
+SWEEP_COLUMNS = [
+    "contender",
+    "seed",
+    "rate",
+    "learning_rate",
+    "steps",
+    "loss",
+    "accuracy",
+    "core_seconds",
+    "chosen",
+]
+LAST = 0.1  # share of a sweep's steps whose mean loss decides
+
+
+def fitted_shape(kind: str, sizes: Mapping[str, Any], reference: Mapping[str, Any]) -> Shape:
+    """Shape of a baseline with the parameters (within 5 %), tokens and classes of the reference model.
+
+    Raises
+    ------
+    ValueError
+        If the sizes cannot be fitted, or a size is unknown.
+    """
+    cfg = SynapNetEdgeConfig.from_dict(reference)
+    with torch.device("meta"):
+        target = sum(parameter.numel() for parameter in SynapNetEdge(cfg).parameters())
+    known = {"vocab_size": cfg.vocab_size, "num_classes": cfg.num_classes}
+    kind_of = BASELINES.get(kind)
+    sizes = {**sizes, **known, "kind": kind_of.source or kind}
+    key = kind_of.fitted
+    return dataclasses.replace(
+        fit(Shape.from_dict({key: 1, **sizes}), key, target, count_parameters), kind=kind
+    )
+
+
+class BaselineTrainer(Trainer):
+    """The reference model's trainer around another model; the batches are the same, token for token.
+
+    Parameters
+    ----------
+    shape : Shape
+    reference : SynapNetEdgeConfig
+        Whose batches are drawn.
+    config : PretrainConfig
+        With several `processes` a step's whole batch is computed here.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        reference: SynapNetEdgeConfig,
+        config: PretrainConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.config, self.seed, self.device, self.ranks = config, seed, device, Ranks()
+        self.reference = reference
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model: Baseline = BASELINES.get(shape.kind)(shape).to(device)
+        self.mixture = Mixture(config.mixture)
+        least = {name: self.mixture.tasks[name].least_loss for name in self.mixture.weights}
+        self.emphasis = Emphasis(least, config.emphasis)
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(self.model, config.weight_decay),
+            lr=config.learning_rate,
+            betas=config.betas,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self.average = WeightAverage(self.model, config.ema) if config.ema else None
+        self.bfloat16 = use_bfloat16(config.autocast, device)
+        self.probe = probe.Probe(config.probe, config.steps, device, self.bfloat16)
+        self.history: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
+
+    def train_step(self, step: int) -> dict[str, float]:
+        """One optimiser step on the batch that the reference model gets at this step."""
+        config = self.config
+        index, stage = stage_at(config, step)
+        rng = step_generator(self.seed, step)
+        # The reference model draws its memory's settings first; drawing them leads to its batch.
+        rng.choice([length for length in config.chunk_lens if length <= self.reference.chunk_len])
+        draw_write_share(rng, 1.0)
+        draw_max_entries(rng, config, step, self.reference.max_entries)
+        drawn = stage.tasks or self.mixture.weights
+        factors = {task: f if task in drawn else 0.0 for task, f in self.emphasis.factors().items()}
+        batch = self.mixture.batch(rng, config.processes * stage.batch, stage.length, stage.readouts, factors)
+        ids, positions, targets = to_tensors(batch, self.device)
+        rate = learning_rate_at(config, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(self.device, self.bfloat16):
+            logits = self.model(ids, positions)
+        loss, correct = read_out_sums(logits, targets)
+        readouts = int((batch.targets != IGNORE).sum())
+        loss = loss / readouts
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        tasks = torch.as_tensor(batch.meta["task"], device=self.device)
+        self.emphasis.update(task_sums(logits.detach(), targets, tasks, len(factors)).tolist())
+        apply_gradients(self.model, self.optimizer, loss.item(), config.clip_norm, step + 1)
+        if self.average is not None:
+            self.average.update(step)
+        return {
+            "step": step + 1,
+            "stage": index,
+            "length": stage.length,
+            "loss": loss.item(),
+            "accuracy": correct.item() / readouts,
+            "learning_rate": rate,
+            "tokens": batch.input_ids.size,
+        }
+
+
+def train_baseline(
+    shape: Shape,
+    reference: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    rate: float,
+    seed: int,
+    output: Path,
+    history: Path,
+    resume_dir: Path,
+    device: str = "cpu",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train one baseline at peak learning rate `rate`; write weights (float32 safetensors) and history.
+
+    Resumes from `resume_dir` as the reference model's training does.
+
+    Returns
+    -------
+    dict
+        Facts for the manifest: parameters by component, `training_cost`, the rate.
+
+    Raises
+    ------
+    DivergedError
+        If loss or gradient stop being finite.
+    """
+    config = dataclasses.replace(PretrainConfig.from_dict(settings), learning_rate=rate)
+    cfg = SynapNetEdgeConfig.from_dict(reference)
+    trainer = BaselineTrainer(shape, cfg, config, seed, torch.device(device))
+    trainer.run(resume_dir, progress)
+    last = trainer.history[-1]
+    cost = training_cost(
+        trainer.model, int(last["tokens"]), last["seconds"], trainer.ranks, trainer.device, trainer.bfloat16
+    )
+    write_table(history, pd.DataFrame(trainer.history))
+    write_tensors(output, trainer.weights(), {"config": shape.to_dict(), "seed": seed})
+    shutil.rmtree(resume_dir, ignore_errors=True)
+    facts = {"parameters": trainer.model.component_parameters(), "bfloat16": trainer.bfloat16}
+    return {**facts, **cost, "learning_rate": rate}
+
+
+def sweep(
+    shape: Shape,
+    reference: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    rates: Sequence[float],
+    share: float,
+    seed: int,
+    device: str = "cpu",
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train briefly at every rate and choose the one with the least loss at the end.
+
+    Parameters
+    ----------
+    rates : sequence of float
+        Multiples of the reference model's learning rate.
+    share : float
+        Share of each curriculum stage's steps (and of the warm-up) that a trial takes.
+
+    Returns
+    -------
+    DataFrame
+        `SWEEP_COLUMNS`, one row per rate; loss and accuracy: mean of the last tenth of the steps, on batches
+        not seen before. A rate that diverges has an infinite loss.
+
+    Raises
+    ------
+    ValueError
+        If every rate diverges.
+    """
+    base = PretrainConfig.from_dict(settings)
+    short = shortened(base, share)
+    rows = []
+    for multiple in rates:
+        rate = multiple * base.learning_rate
+        trial = dataclasses.replace(short, learning_rate=rate)
+        rows.append(
+            {
+                "rate": multiple,
+                "learning_rate": rate,
+                **_trial(shape, reference, trial, seed, device, progress),
+            }
+        )
+    table = pd.DataFrame(rows).assign(contender=shape.kind, seed=seed, steps=short.steps)
+    if table["loss"].isin([float("inf")]).all():
+        raise ValueError(
+            f"{shape.kind}: every learning rate of {list(rates)} times {base.learning_rate} diverges"
+        )
+    table["chosen"] = table.index == table["loss"].idxmin()
+    return table[SWEEP_COLUMNS]
+
+
+def shortened(config: PretrainConfig, share: float) -> PretrainConfig:
+    """The same curriculum with `share` of its steps, without probes."""
+    stages = tuple(
+        dataclasses.replace(stage, steps=max(1, round(share * stage.steps))) for stage in config.curriculum
+    )
+    warmup = max(1, round(share * config.warmup_steps))
+    return dataclasses.replace(
+        config, curriculum=stages, warmup_steps=warmup, probe=dataclasses.replace(config.probe, tasks=())
+    )
+
+
+def chosen_rate(table: pd.DataFrame) -> float:
+    """The learning rate that a sweep chose."""
+    return float(table.loc[table["chosen"], "learning_rate"].iloc[0])
+
+
+def _trial(
+    shape: Shape, reference: Mapping[str, Any], config: PretrainConfig, seed: int, device: str, progress: bool
+) -> dict[str, float]:
+    import time
+
+    from synapnet_edge.training.objective import DivergedError
+
+    cfg = SynapNetEdgeConfig.from_dict(reference)
+    trainer = BaselineTrainer(shape, cfg, config, seed, torch.device(device))
+    trainer.model.train()
+    start, rows = time.process_time(), []
+    try:
+        rows = [trainer.train_step(step) for step in range(config.steps)]
+    except DivergedError:
+        return {"loss": float("inf"), "accuracy": 0.0, "core_seconds": time.process_time() - start}
+    last = pd.DataFrame(rows[-max(1, round(LAST * len(rows))) :])
+    seconds = time.process_time() - start
+    return {"loss": last["loss"].mean(), "accuracy": last["accuracy"].mean(), "core_seconds": seconds}
