@@ -61,6 +61,13 @@ rule stream_all:
         "results/stream.md",
 
 
+rule deploy_all:
+    """The deployment measurements with their figures and report; full size: --configfile config/deployment.yaml."""
+    input:
+        expand("results/figures/{name}.pdf", name=DEPLOY_FIGURES),
+        "results/deploy.md",
+
+
 rule longbench_real_all:
     """The public LongBench, answered by every baseline; needs its data: not part of `all`."""
     input:

@@ -30,6 +30,8 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
     """
     from synapnet_edge.memory.policies import POLICIES
     from synapnet_edge.plotting import FIGURES
+    from synapnet_edge.profiling.backends import BACKENDS
+    from synapnet_edge.profiling.metrics import METRICS
     from synapnet_edge.profiling.tiers import TIERS
     from synapnet_edge.quantization.variants import VARIANTS
     from synapnet_edge.reporting.summary import SECTIONS
@@ -44,6 +46,8 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
             name: {"module": _module(TIERS.get(name)), "single_thread": TIERS.get(name).single_thread}
             for name in TIERS.names()
         },
+        "backends": {name: {"module": _module(BACKENDS.get(name))} for name in BACKENDS.names()},
+        "metrics": {name: {"module": METRICS.get(name).measure.__module__} for name in METRICS.names()},
         "variants": {
             name: {"module": _module(VARIANTS.get(name)), "trains": VARIANTS.get(name).trains}
             for name in VARIANTS.names()

@@ -196,12 +196,32 @@ def _relation_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     if pretrain["processes"] > 1 and config["device"] != "cpu":
         expected = f"1 with device: {config['device']}; processes share their gradients in main memory"
         yield Problem(("pretrain", "processes"), str(pretrain["processes"]), expected)
-    if config["deploy"]["seed"] not in config["seeds"]:
-        expected = f"one of the trained seeds {config['seeds']}"
-        yield Problem(("deploy", "seed"), str(config["deploy"]["seed"]), expected)
+    yield from _deploy_problems(config["deploy"], models, config["seeds"])
     for name in run["models"]:
         longest = models[name]["chunk_len"] if name in models else min(pretrain["chunk_lens"])
         yield from _chunk_problems(("pretrain", "chunk_lens"), pretrain, longest, f"model {name}")
+
+
+def _deploy_problems(
+    deploy: Mapping[str, Any], models: Mapping[str, Any], seeds: Sequence[int]
+) -> Iterator[Problem]:
+    if deploy["seed"] not in seeds:
+        yield Problem(("deploy", "seed"), str(deploy["seed"]), f"one of the trained seeds {seeds}")
+    for name, block in deploy["random"].items():
+        if block["model"] not in models:
+            yield unknown_name(("deploy", "random", name, "model"), block["model"], "model", models)
+    for key, block in _deploy_blocks(deploy):
+        seconds = block.get("sustained_seconds", deploy["sustained_seconds"])
+        if seconds < 2 * deploy["sustained_window"]:
+            expected = f"at least two windows of {deploy['sustained_window']} s"
+            yield Problem((*key, "sustained_seconds"), str(seconds), expected)
+
+
+def _deploy_blocks(deploy: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """(key, block) of the deploy settings and of those that models with random weights change."""
+    yield ("deploy",), deploy
+    for name, its in deploy["random"].items():
+        yield ("deploy", "random", name), its
 
 
 def _stream_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -266,10 +286,17 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         ("variants", ("paired", "against"), config["paired"]["against"]),
         ("policies", ("eviction", "policies"), eviction["policies"]),
         ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),
-        ("tiers", ("deploy", "tiers"), deploy["tiers"]),
-        ("variants", ("deploy", "variants"), deploy["variants"]),
+        ("variants", ("deploy", "detail_variants"), deploy["detail_variants"]),
         ("tasks", ("task_tables", "tasks"), config["task_tables"].get("tasks", ())),
     ]
+    for key, block in _deploy_blocks(deploy):
+        for kind in ("variants", "backends", "metrics"):
+            lists.append((kind, (*key, kind), block.get(kind, ())))
+    yield from (
+        ("tiers", ("deploy", "tiers", index), name)
+        for index, name in enumerate(deploy["tiers"])
+        if name not in deploy["devices"]
+    )
     for key, block in _cell_blocks(config):
         lists.append(("variants", (*key, "variants"), block.get("variants", ())))
         for i, grid in enumerate(grids(block)):

@@ -30,6 +30,7 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
         "training.objective",
     ),
     "deploy": ("profiling",),
+    "deploy_report": ("reporting.deploy",),
     "experiment_train": ("training.loop",),
     "experiment": ("experiments.scoring", "training.objective"),
     "experiment_report": ("reporting.ablation",),

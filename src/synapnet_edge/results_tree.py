@@ -26,6 +26,7 @@ TABLES: dict[str, str] = {
     "retention": "results/eviction/retention/seed{seed}.csv",
     "eviction": "results/eviction/grid/seed{seed}/{policy}.csv",
     "deploy": "results/deploy/{tier}/{model}/{variant}.csv",
+    "deploy_trace": "results/deploy/{tier}/{model}.trace.csv",
     "experiment": "results/experiment/{experiment}/{arm}/seed{seed}.csv",
     "stream": "results/stream/{model}/seed{seed}/{variant}.csv",
     "stream_trace": "results/stream/{model}/seed{seed}/{variant}.trace.csv",
@@ -33,6 +34,9 @@ TABLES: dict[str, str] = {
     "task_speed": "results/task_tables/speed.csv",
     "task_guards": "results/task_tables/guards.csv",
 }
+
+# Deploy tables beside those of the variants: a dense model of the same shape, and the machine's own limits.
+DENSE, MACHINE = "dense_same_shape", "machine"
 
 # Job of the default run -> its manifest: what it cost, on which machine, with which settings and code.
 MANIFESTS: dict[str, str] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synapnet_edge.profiling import TIERS, TierUnavailable, available, tiers
+from synapnet_edge.profiling import TIERS, TierUnavailable, available, device, tiers
+from synapnet_edge.profiling.tiers import base
 from synapnet_edge.profiling.timing import interleave, median_interval, timed
 from synapnet_edge.registry import UnknownNameError
 
@@ -51,7 +52,7 @@ def test_timed_returns_the_result_and_positive_seconds():
 
 def test_single_tier_uses_one_thread_and_multi_refuses_one(monkeypatch):
     assert TIERS.get("cpu_single").threads(8) == 1
-    monkeypatch.setattr(tiers, "usable_cores", lambda: 4)
+    monkeypatch.setattr(base, "usable_cores", lambda: 4)
     assert TIERS.get("cpu_multi").threads(3) == 3 and TIERS.get("cpu_multi").threads(9) == 4
     with pytest.raises(TierUnavailable, match="at least 2 threads"):
         TIERS.get("cpu_multi").threads(1)
@@ -59,13 +60,29 @@ def test_single_tier_uses_one_thread_and_multi_refuses_one(monkeypatch):
 
 def test_a_tier_the_machine_lacks_gives_one_line(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(tiers, "usable_cores", lambda: 1)
+    monkeypatch.setattr(base, "usable_cores", lambda: 1)
     assert available("cpu_single") is None
     for name in ("cuda", "cpu_multi"):
         reason = available(name)
         assert reason and "\n" not in reason
         with pytest.raises(TierUnavailable, match=name):
             tiers.require(name)
+
+
+def test_a_configuration_can_name_any_torch_device_as_a_tier():
+    found = tiers.find("second_gpu", {"second_gpu": "cuda:1"})
+    assert (found.device, found.single_thread) == ("cuda:1", False)
+    with pytest.raises(ValueError, match="expected a torch device"):
+        tiers.find("odd", {"odd": "toaster"})
+    reason = available("accelerator", {"accelerator": "xpu:7"})
+    assert reason and "\n" not in reason
+
+
+def test_an_index_beyond_the_devices_is_missing(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device.missing("cuda:0") is None and device.missing("cuda") is None
+    assert device.missing("cuda:1") == "torch finds 1 cuda device, none with index 1"
 
 
 def test_an_unknown_tier_names_near_matches():

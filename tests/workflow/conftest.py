@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 # Rules that only name what is wanted.
-TARGETS = {"all", "ablations", "experiments_all", "stream_all", "longbench_real_all"}
+TARGETS = {"all", "deploy_all", "ablations", "experiments_all", "stream_all", "longbench_real_all"}
 PARTS = ("Snakefile", "workflow", "config", "envs", "src")
 
 

@@ -9,7 +9,7 @@ from synapnet_edge.cells import task_names, tokens_of
 from synapnet_edge.config_files import ConfigError, validate_config
 from synapnet_edge.driver_lock import note_driver, release_stale_lock
 from synapnet_edge.provenance import ROOT, stage_code
-from synapnet_edge.results_tree import MANIFESTS, TABLES
+from synapnet_edge.results_tree import DENSE, MACHINE, MANIFESTS, TABLES
 from synapnet_edge.threads import put_checkout_first
 
 put_checkout_first()
@@ -33,6 +33,12 @@ LONGBENCH = config["longbench_real"]
 TASK_TABLES = config["task_tables"]
 SUITES = config["benchmark"]["suites"]
 EXPERIMENTS = config["experiments"]
+DEPLOY = config["deploy"]
+DEPLOY_FIGURES = [
+    name
+    for name, figure in CATALOGUE["figures"].items()
+    if set(figure["sources"]) <= {"deploy", "deploy_trace"}
+]
 # Overlays cannot remove a key, so weight 0 leaves a task out.
 MIXTURE = {task: weight for task, weight in config["pretrain"]["mixture"].items() if weight > 0}
 
@@ -46,7 +52,8 @@ wildcard_constraints:
     seed=r"\d+",
     variant="|".join(CATALOGUE["variants"]),
     suite="|".join(SUITES),
-    tier="|".join(CATALOGUE["tiers"]),
+    tier="|".join([*CATALOGUE["tiers"], *DEPLOY["devices"]]),
+    random_model="|".join(DEPLOY["random"]) or "no_random_model",
     policy="|".join(CATALOGUE["policies"]),
     name="|".join(CATALOGUE["figures"]),
     experiment="|".join(EXPERIMENTS),
@@ -232,14 +239,37 @@ def files_of(pattern, variants, suites):
         "seed": config["seeds"],
         "variant": variants,
         "policy": EVICTION["policies"],
-        "tier": config["deploy"]["tiers"],
+        "tier": DEPLOY["tiers"],
     }
     return expand(pattern, **{key: value for key, value in choices.items() if f"{{{key}}}" in pattern})
 
 
 def variants_of(stage):
     """The variants a stage covers; a suite of the benchmark may cover fewer."""
-    return config["deploy" if stage == "deploy" else "quantize"]["variants"]
+    return deploy_tables() if stage == "deploy" else config["quantize"]["variants"]
+
+
+def deploy_tables():
+    """Names of the tables of one deploy job: its variants, the dense model beside them, the machine."""
+    return [*DEPLOY["variants"], DENSE, MACHINE]
+
+
+def random_settings(wildcards):
+    """The deploy settings of one model with random weights, and the shape it has."""
+    its = DEPLOY["random"][wildcards.random_model]
+    changed = {key: value for key, value in its.items() if key != "model"}
+    return {**block("deploy", "tiers", "random"), **changed, "shape": config["models"][its["model"]]}
+
+
+def random_files(pattern):
+    """Files of one deploy path pattern for all models with random weights."""
+    return expand(pattern, tier=DEPLOY["tiers"], model=list(DEPLOY["random"]), variant=deploy_tables())
+
+
+def deploy_manifests():
+    """The manifests of all deploy jobs: machine, and why a tier was not measured."""
+    pattern = MANIFESTS["deploy"]
+    return files_of(pattern, deploy_tables(), RUN["suites"]) + random_files(pattern)
 
 
 def table_files(kind, suites=None):
@@ -248,7 +278,8 @@ def table_files(kind, suites=None):
         return [file for experiment in RUN["experiments"] for file in experiment_files(experiment)]
     if kind in ("stream", "stream_trace"):
         return stream_files(kind)
-    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"])
+    more = random_files(TABLES[kind]) if kind in ("deploy", "deploy_trace") else []
+    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"]) + more
 
 
 def manifest_files():
@@ -257,7 +288,7 @@ def manifest_files():
         path
         for stage, pattern in MANIFESTS.items()
         for path in files_of(pattern, variants_of(stage), RUN["suites"])
-    ]
+    ] + random_files(MANIFESTS["deploy"])
 
 
 def figure_tables(wildcards):

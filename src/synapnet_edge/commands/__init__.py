@@ -9,6 +9,7 @@ from __future__ import annotations
 
 # Name on the command line = name of the module here.
 COMMANDS: tuple[str, ...] = (
+    "deploy",
     "info",
     "tasks",
     "validate",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
+from synapnet_edge.profiling.device import synchronise
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,6 @@ def _coverage(n: int, rank: int) -> float:
     return max(0.0, 1.0 - 2.0 * tail)
 
 
-def synchronise(device: str) -> None:
-    """Wait until the device has done all queued work (no-op on CPU)."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    elif device == "mps":
-        torch.mps.synchronize()
-
-
 def timed(work: Callable[[], object], device: str) -> tuple[object, float]:
     """Run `work` once; return its result and the wall seconds with device work included."""
     synchronise(device)
@@ -67,6 +59,12 @@ def timed(work: Callable[[], object], device: str) -> tuple[object, float]:
     result = work()
     synchronise(device)
     return result, time.perf_counter() - start
+
+
+def rotated(arms: Sequence[str], turn: int) -> list[str]:
+    """The arms in the order of one round: each starts one further than the round before."""
+    shift = turn % len(arms) if arms else 0
+    return [*arms[shift:], *arms[:shift]]
 
 
 def interleave(
@@ -84,8 +82,7 @@ def interleave(
         raise ValueError(f"repeats: expected >= 1, got {repeats}")
     found: dict[str, dict[str, list[float]]] = {arm: {} for arm in arms}
     for turn in range(repeats):
-        shift = turn % len(arms) if arms else 0
-        for arm in [*arms[shift:], *arms[:shift]]:
+        for arm in rotated(arms, turn):
             for metric, value in measure(arm).items():
                 found[arm].setdefault(metric, []).append(value)
     return found

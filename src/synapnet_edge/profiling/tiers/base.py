@@ -6,11 +6,11 @@ and nothing else: it stands for no other device.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
+from synapnet_edge.profiling import device as devices
+from synapnet_edge.profiling.device import usable_cores
 from synapnet_edge.registry import Registry
 
 TIERS: Registry[Tier] = Registry("deployment tier")
@@ -27,7 +27,7 @@ class Tier:
     Attributes
     ----------
     name : registered name, also the folder name of its tables.
-    device : torch device type.
+    device : torch device, with or without an index ("cpu", "cuda", "xpu:1").
     single_thread : True when the tier is defined by one CPU thread.
     description : one line for the report.
     """
@@ -38,16 +38,16 @@ class Tier:
     description: str
 
     def __post_init__(self) -> None:
-        if self.device not in ("cpu", "cuda", "mps"):
-            raise ValueError(f"tier {self.name!r}: expected device cpu, cuda or mps, got {self.device!r}")
+        try:
+            devices.kind(self.device)
+        except ValueError as error:
+            raise ValueError(f"tier {self.name!r}: {error}") from error
 
     def missing(self) -> str | None:
         """Why this machine lacks the tier, or None when it has it."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            return "no CUDA device is visible to torch"
-        if self.device == "mps" and not torch.backends.mps.is_available():
-            return "torch finds no Apple Metal (MPS) device"
-        if self.device == "cpu" and not self.single_thread and usable_cores() < 2:
+        if devices.kind(self.device) != "cpu":
+            return devices.missing(self.device)
+        if not self.single_thread and usable_cores() < 2:
             return "only one CPU core is usable, so this tier would equal cpu_single"
         return None
 
@@ -68,31 +68,22 @@ class Tier:
         return count
 
 
-def usable_cores() -> int:
-    """CPU cores this process may run on (affinity, not the number built in)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def find(tier: str, extra: Mapping[str, str] | None = None) -> Tier:
+    """The registered tier, or one that a configuration defines as name -> torch device."""
+    if extra and tier in extra:
+        return Tier(tier, extra[tier], False, f"torch device {extra[tier]}, named in the configuration")
+    return TIERS.get(tier)
 
 
-def available(tier: str) -> str | None:
+def available(tier: str, extra: Mapping[str, str] | None = None) -> str | None:
     """None when this machine can measure `tier`, else the reason in one line."""
-    return TIERS.get(tier).missing()
+    return find(tier, extra).missing()
 
 
-def require(tier: str) -> Tier:
+def require(tier: str, extra: Mapping[str, str] | None = None) -> Tier:
     """Return the tier, or raise `TierUnavailable` with the reason."""
-    found = TIERS.get(tier)
+    found = find(tier, extra)
     reason = found.missing()
     if reason is not None:
         raise TierUnavailable(f"tier {tier}: {reason}")
     return found
-
-
-for _tier in (
-    Tier("cpu_multi", "cpu", False, "all usable CPU cores"),
-    Tier("cpu_single", "cpu", True, "one CPU thread of this machine"),
-    Tier("cuda", "cuda", False, "the first CUDA device"),
-    Tier("apple_silicon_mps", "mps", False, "the GPU of an Apple Silicon machine through Metal"),
-):
-    TIERS.add(_tier.name, _tier)
