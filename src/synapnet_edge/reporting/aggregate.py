@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIANT_ORDER = ("fp16", "fp16_ft", "int8", "int4", "int4_qat", "cajq_ptq", "cajq_qat", "cajq_full")
+SPEED_METRICS = ("prefill_tokens_per_second", "decode_tokens_per_second")
 FLOAT_BACKENDS = ("torch-fp32", "torch-bf16")
 NIAH_SINGLE = "reference/niah_single"
 CELL = ["suite", "task", "model", "variant", "backend", "length"]
@@ -152,9 +153,7 @@ def eviction(grid: pd.DataFrame, floor_of: Mapping[tuple[str, int], float]) -> p
 
 def best_float_arms(deploy: pd.DataFrame) -> pd.DataFrame:
     """Per tier, model and speed metric: the float arm with the highest mean value over contexts."""
-    speed = deploy[
-        deploy["metric"].str.endswith("tokens_per_second") & deploy["backend"].isin(FLOAT_BACKENDS)
-    ]
+    speed = deploy[deploy["metric"].isin(SPEED_METRICS) & deploy["backend"].isin(FLOAT_BACKENDS)]
     mean = speed.groupby(["tier", "model", "metric", "variant", "backend"])["value"].mean().reset_index()
     best = mean.loc[mean.groupby(["tier", "model", "metric"])["value"].idxmax()]
     return best.rename(columns={"value": "mean_over_contexts"}).reset_index(drop=True)

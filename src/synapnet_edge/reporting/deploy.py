@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_text
 from synapnet_edge.reporting import aggregate, text
+from synapnet_edge.results_tree import MACHINE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,8 @@ def _threads(number: float) -> str:
 
 def _deploy_table(part: pd.DataFrame) -> str:
     """Rows = arms; speed at the shortest and longest context, file and process memory."""
-    contexts = part.loc[part["metric"].str.endswith("per_second"), "context"]
+    part = part[part["variant"] != MACHINE]
+    contexts = part.loc[part["metric"].isin(aggregate.SPEED_METRICS), "context"]
     ends = sorted({int(contexts.min()), int(contexts.max())}) if len(contexts) else []
     speed = [(m, c) for m in ("prefill", "decode") for c in ends]
     rows = []
