@@ -10,7 +10,7 @@ STAMP := $(VENV)/.stamp
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SMOKE_DIR ?= smoke
 
-.PHONY: help run smoke test lint figure report snapshot clean setup
+.PHONY: help run smoke test lint figure report publish status clean setup
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -50,15 +50,11 @@ figure: $(STAMP) ## one figure and only what it needs: make figure NAME=<name>
 report: $(STAMP) ## HTML report of the finished run: results/report.html
 	$(BIN)/snakemake --report results/report.html $(ARGS)
 
-snapshot: ## copy summary, tables and figures of a finished run to docs/results
-	@test -f results/summary.md || { echo "error: no results/summary.md; run 'make run' first" >&2; exit 1; }
-	rm -rf docs/results
-	mkdir -p docs/results/figures docs/results/tables docs/results/manifests
-	cp results/summary.md docs/results/
-	cp results/tables/*.csv docs/results/tables/
-	cp results/figures/*.png docs/results/figures/
-	for manifest in results/pretrain/*/seed*/*.manifest.json; do \
-	  cp "$$manifest" "docs/results/manifests/pretrain-$$(basename "$$(dirname "$$manifest")").json"; done
+publish: $(STAMP) ## copy summary, tables and figures of a finished run with its manifest to docs/results
+	$(BIN)/python -m synapnet_edge publish $(ARGS)
+
+status: $(STAMP) ## what is done, what is left, about how many minutes
+	$(BIN)/python -m synapnet_edge status --cores $(CORES) $(ARGS)
 
 clean: ## remove results, logs and workflow state; keeps .venv
 	rm -rf .snakemake logs benchmarks smoke .pytest_cache .ruff_cache .hypothesis

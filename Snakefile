@@ -11,6 +11,9 @@ min_version("9.0")
 configfile: Path(workflow.basedir) / "config" / "reference.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 # Rules and scripts use the package of this checkout, in any environment that has its dependencies.
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 

@@ -13,6 +13,7 @@ LAYERS = [
         "config",
         "registry",
         "artifacts",
+        "headlines",
         "arms",
         "cells",
         "threads",

@@ -19,6 +19,8 @@ from importlib import metadata as package_metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synapnet_edge import headlines
+
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
@@ -90,6 +92,7 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     compression = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, compression=compression)
+    headlines.note(table)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -59,6 +59,8 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
                 "suites": list(FIGURES.get(name).suites),
                 "experiments": list(FIGURES.get(name).experiments),
                 "code": list(FIGURES.get(name).code),
+                "about": FIGURES.get(name).about,
+                "category": FIGURES.get(name).category,
             }
             for name in FIGURES.names()
         },

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from synapnet_edge import headlines
+
 _POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -50,12 +52,14 @@ def put_checkout_first() -> None:
 def job(log: str | Path, threads: int | None = None) -> Iterator[float]:
     """Run the block with stdout and stderr (of libraries and child processes too) in `log`.
 
-    Yields the start time [s since the epoch]. A failure leaves its traceback in the log and is raised on.
-    `threads` bounds the compute threads; None leaves torch alone (jobs that only read tables).
+    Yields the start time [s since the epoch]. `threads` bounds the compute threads; None leaves torch alone
+    (jobs that only read tables). At the end one line on the terminal says what came out. A failure leaves its
+    traceback in the log, and the terminal gets its cause and the log's path; the exit status is 1.
     """
     started = time.time()
     put_checkout_first()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
+    failure: BaseException | None = None
     saved = [(stream, os.dup(stream.fileno())) for stream in (sys.__stdout__, sys.__stderr__)]
     with open(log, "w", encoding="utf-8", buffering=1) as file:
         for stream, _ in saved:
@@ -66,11 +70,37 @@ def job(log: str | Path, threads: int | None = None) -> Iterator[float]:
             if threads is not None:
                 limit_threads(threads)
             yield started
-        except BaseException:
+        except BaseException as error:
             traceback.print_exc()
-            raise
+            failure = error
         finally:
             for stream, copy in saved:
                 stream.flush()
                 os.dup2(copy, stream.fileno())
                 os.close(copy)
+    if failure is None:
+        print(_done(Path(log), time.time() - started), file=sys.__stderr__, flush=True)
+    elif isinstance(failure, Exception):
+        print(f"{_name(Path(log))} failed: {_cause(failure)}\n  log: {log}", file=sys.__stderr__, flush=True)
+        raise SystemExit(1) from failure
+    else:
+        raise failure
+
+
+def _name(log: Path) -> str:
+    """What a job is called: its log's path without the folder of all logs."""
+    parts = log.with_suffix("").parts
+    return "/".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
+
+
+def _done(log: Path, seconds: float) -> str:
+    facts = [*headlines.LATEST[:1], f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"]
+    return f"{_name(log)}: {', '.join(facts)}"
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of the error that started it all."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -69,7 +72,7 @@ def test_models_are_safetensors_and_nothing_is_a_pickle(finished):
     results = finished.directory / "results"
     files = [path for path in results.rglob("*") if path.is_file() and not path.name.startswith(".")]
     suffixes = {path.suffix for path in files}
-    assert suffixes <= {".safetensors", ".csv", ".gz", ".json", ".pdf", ".png", ".md"}
+    assert suffixes <= {".safetensors", ".csv", ".gz", ".json", ".pdf", ".png", ".md", ".tex"}
     for path in results.rglob("*.safetensors"):
         assert read_tensors(path)[0], path
 
@@ -103,4 +106,22 @@ def test_no_job_ran_beside_a_deployment_measurement(finished):
 def test_report_is_one_html_file(finished):
     done = finished.call("--report", "results/report.html")
     assert done.returncode == 0, done.stderr
-    assert (finished.directory / "results/report.html").stat().st_size > 100_000
+    text = (finished.directory / "results/report.html").read_text(encoding="utf-8")
+    assert len(text) > 100_000
+    # It opens offline: nothing is loaded from elsewhere.
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", text)
+    for category in ("Benchmarks", "Memory", "Quantisation", "Deployment", "Summary", "Tables"):
+        assert f'"{category}"' in text, category
+
+
+def test_status_counts_every_finished_job(finished):
+    done = subprocess.run(
+        [sys.executable, "-m", "synapnet_edge", "status", "--directory", finished.directory, "--"]
+        + ["--snakefile", str(finished.checkout / "Snakefile")]
+        + ["--configfile", str(finished.checkout / "config" / "smoke.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Nothing is left." in done.stdout, done.stdout + done.stderr
+    assert "| pretrain | 2 | 0 |" in done.stdout

@@ -192,6 +192,16 @@ def figure_code(wildcards):
     return code_fingerprint(*CATALOGUE["figures"][wildcards.name]["code"])
 
 
+def figure_about(wildcards):
+    """One sentence on what a figure shows, for its caption in the report."""
+    return CATALOGUE["figures"][wildcards.name]["about"]
+
+
+def figure_category(wildcards):
+    """The part of the report a figure stands in."""
+    return CATALOGUE["figures"][wildcards.name]["category"]
+
+
 def experiment_cells(wildcards):
     """What one experiment scores its models on, with the seed of the rows."""
     return {**EXPERIMENTS[wildcards.experiment]["evaluate"], "test_seed": config["benchmark"]["test_seed"]}

@@ -7,14 +7,17 @@ rule figure:
         png=report(
             "results/figures/{name}.png",
             caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{name}"},
+            category=figure_category,
+            labels={"figure": "{name}", "kind": "figure"},
         ),
     log:
         "logs/figure/{name}.log",
+    benchmark:
+        "benchmarks/figure/{name}.tsv"
     conda:
         "../../envs/synapnet-edge.yaml"
     params:
         code=figure_code,
+        about=figure_about,
     script:
         "../scripts/figure.py"

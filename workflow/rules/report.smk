@@ -4,10 +4,30 @@ rule report:
         unpack(summary_tables),
         manifests=manifest_files(),
     output:
-        summary=report("results/summary.md", caption="../report/summary.rst", category="Summary"),
-        tables=directory("results/tables"),
+        summary="results/summary.md",
+        page=report(
+            "results/summary.html",
+            caption="../report/summary.rst",
+            category="Summary",
+            labels={"page": "summary"},
+        ),
+        tables=report(
+            directory("results/tables"),
+            patterns=["{table}.csv"],
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        record=report(
+            "results/manifest.json",
+            caption="../report/record.rst",
+            category="Summary",
+            labels={"page": "record of the run"},
+        ),
     log:
         "logs/report/summary.log",
+    benchmark:
+        "benchmarks/report/summary.tsv"
     conda:
         "../../envs/synapnet-edge.yaml"
     params:

@@ -11,6 +11,8 @@ from __future__ import annotations
 COMMANDS: tuple[str, ...] = (
     "deploy",
     "info",
+    "publish",
+    "status",
     "tasks",
     "validate",
 )

@@ -6,6 +6,7 @@ new file with a `@figure(...)` function and one import line in ``plotting/__init
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, "pd.DataFrame"]
 Draw = Callable[[Tables, Mapping[str, Any]], "Canvas"]
+
+
+# Kind of table -> part of the report; the first that a figure reads decides.
+CATEGORIES = {
+    "experiment": "Ablations",
+    "stream_trace": "Memory",
+    "eviction": "Memory",
+    "retention": "Memory",
+    "deploy": "Deployment",
+    "ledger": "Quantisation",
+    "history": "Training",
+    "probe": "Training",
+    "*": "Benchmarks",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,16 @@ class Figure:
             raise ValueError(
                 f"figure {self.name!r}: expected sources from {list(TABLES)}, got {self.sources}"
             )
+
+    @property
+    def about(self) -> str:
+        """What it shows: the first line of its module."""
+        return (sys.modules[self.draw.__module__].__doc__ or self.name).strip().splitlines()[0]
+
+    @property
+    def category(self) -> str:
+        """Part of the report it stands in, by the most special kind of table it reads."""
+        return next(category for kind, category in CATEGORIES.items() if kind in {*self.sources, "*"})
 
     @property
     def code(self) -> tuple[str, ...]:

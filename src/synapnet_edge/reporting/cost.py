@@ -32,7 +32,7 @@ def training(cost: pd.DataFrame) -> str:
 def run_cost(manifests: Sequence[Mapping[str, Any]]) -> str:
     """Jobs and time per stage, parameters by component and the machine, as the manifests tell them."""
     stages: dict[str, list[tuple[float, float]]] = {}
-    for stage, *times in _job_seconds(manifests):
+    for stage, *times in job_seconds(manifests):
         stages.setdefault(stage, []).append((times[0] / 60, times[1] / 60))
     sums = {stage: [sum(column) for column in zip(*times, strict=True)] for stage, times in stages.items()}
     rows = [
@@ -54,7 +54,7 @@ def run_cost(manifests: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _job_seconds(manifests: Iterable[Mapping[str, Any]]) -> list[tuple[str, float, float]]:
+def job_seconds(manifests: Iterable[Mapping[str, Any]]) -> list[tuple[str, float, float]]:
     """(stage, wall, processor seconds) of every job; the several tables of one deploy job count once."""
     jobs: dict[tuple, tuple[float, float]] = {}
     for index, manifest in enumerate(manifests):

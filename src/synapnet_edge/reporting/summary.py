@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.artifacts import write_table, write_text
-from synapnet_edge.reporting import sections  # noqa: F401  fills the registry
+from synapnet_edge.reporting import html, sections  # noqa: F401  sections fill the registry
 from synapnet_edge.reporting.latex import write_latex
 from synapnet_edge.reporting.section import CHAPTERS, SECTIONS, Run, in_order
 
@@ -31,7 +31,7 @@ def write_summary(
         measured.
     config : the resolved configuration; it says which model and variant the eviction grid ran, and which
         suites score some variants only, so that these are left out where variants are compared.
-    output : the Markdown file.
+    output : the Markdown file; the same page as HTML stands beside it.
     tables_dir : folder for the tables of the sections (headline.csv, benchmark.csv, sizes.csv, ...); every
         table of the page stands in its subfolder `latex`.
     manifests : the stages' manifests: cost, machine, parameters by component, reasons of skipped tiers.
@@ -55,6 +55,7 @@ def write_summary(
     page = "\n".join(parts)
     write_latex(page, Path(tables_dir) / "latex")
     write_text(output, page)
+    write_text(Path(output).with_suffix(".html"), html.page(page, "SynapNet-Edge: results"))
 
 
 def deeper(markdown: str) -> str:
