@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synapnet_edge.models import SynapNetEdge as SynapNetEdge
     from synapnet_edge.quantization.cajq import CAJQConfig as CAJQConfig
     from synapnet_edge.quantization.cajq import apply_cajq as apply_cajq
-    from synapnet_edge.quantization.checkpoint import load_model as load_model
+    from synapnet_edge.runtime.load import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ _HOME = {
     "SynapNetEdge": "synapnet_edge.models",
     "SynapNetEdgeConfig": "synapnet_edge.config",
     "apply_cajq": "synapnet_edge.quantization.cajq",
-    "load_model": "synapnet_edge.quantization.checkpoint",
+    "load_model": "synapnet_edge.runtime.load",
 }
 
 __all__ = [*_HOME, "__version__"]

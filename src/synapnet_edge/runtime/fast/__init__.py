@@ -1,0 +1,1 @@
+"""Packed inference with kernels compiled at first use (Numba); see `kernels` and `step`."""

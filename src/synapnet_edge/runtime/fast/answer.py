@@ -1,0 +1,97 @@
+"""Lookups of a layer for a range of tokens: what is asked, stored and found, on the level of tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synapnet_edge.runtime.fast import table as t
+from synapnet_edge.runtime.fast.calls import project, word
+from synapnet_edge.runtime.fast.lookup import attend, chunk_bias, place_entry, place_queries, read_memory
+from synapnet_edge.runtime.fast.simd import getf, kernel, loadf, setf, storef
+
+_HIDDEN, _ZERO = np.float32(-np.inf), np.float32(0.0)
+
+
+@kernel(14)
+def look_up(
+    model, layer, stream, own, space, mine, looked, first, last, projections, keys, sharpness, growth, queries
+):
+    """Queries, and keys and values appended to the open chunk, of one kind of lookup.
+
+    `projections` is the place of the query's weight (key and value follow), `keys` that of the chunk's keys
+    (values follow); a memory has a `growth` of its scale, an attention -1.
+    """
+    heads, width, vectors = word(model, t.HEADS), word(model, t.WIDTH), word(model, t.WIDTH_PAD) >> 4
+    i_step, d_step, fill = word(space, t.I_STEP), word(space, t.D_STEP), word(stream, t.FILL)
+    blocks, projected, size = (
+        (word(stream, t.CHUNK) + 15) >> 4,
+        word(space, t.PROJECTED),
+        word(space, t.PIECE),
+    )
+    for part in range(3):
+        target = projected + part * size * d_step
+        project(layer, projections + part, first, last, space, mine, looked, i_step, target, d_step)
+    memory, grows = growth >= 0, 0
+    stored = _ZERO
+    if memory:
+        stored = getf(word(own, t.S_COUNT))
+        if word(model, t.USE_SSMAX):
+            grows = word(layer, growth)
+    for token in range(first, last):
+        row = projected + token * d_step
+        seen = np.float32(fill + token) + stored
+        place_queries(
+            row, heads, width, vectors, word(layer, sharpness), grows, seen, memory,
+            queries + token * word(space, t.Q_STEP),
+        )  # fmt: skip
+        place_entry(
+            row + size * d_step, row + 2 * size * d_step, heads, width, vectors, blocks,
+            word(own, keys), word(own, keys + 1), fill + token, memory, word(mine, t.ACC),
+        )  # fmt: skip
+
+
+@kernel(7)
+def attend_rows(model, stream, own, space, mine, first, last):
+    """The attention's answers for tokens first..last, where `project` finds them."""
+    heads, width, vectors = word(model, t.HEADS), word(model, t.WIDTH), word(model, t.WIDTH_PAD) >> 4
+    blocks, fill = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL)
+    d_step, q_step = word(space, t.D_STEP), word(space, t.Q_STEP)
+    bias, logits, acc = word(mine, t.BIAS), word(mine, t.LOGITS), word(mine, t.ACC)
+    salience, found = word(own, t.LOG_SALIENCE), word(space, t.PROJECTED)
+    for token in range(first, last):
+        chunk_bias(
+            fill + token, word(model, t.BLOCK), word(model, t.TOP_K), salience,
+            word(mine, t.PADDED), word(mine, t.RANKS), bias,
+        )  # fmt: skip
+        attend(
+            fill + token, heads, width, vectors, word(space, t.QUERY_A) + token * q_step,
+            word(own, t.A_KEYS), word(own, t.A_VALUES), blocks, bias, logits, acc, found + token * d_step,
+        )  # fmt: skip
+
+
+@kernel(9)
+def read_rows(model, layer, stream, own, space, mine, thread, first, last):
+    """The memory's answers for tokens first..last, where `project` finds them."""
+    heads, width, vectors = word(model, t.HEADS), word(model, t.WIDTH), word(model, t.WIDTH_PAD) >> 4
+    blocks, fill = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL)
+    d_step, q_step = word(space, t.D_STEP), word(space, t.Q_STEP)
+    bias, logits, acc = word(mine, t.BIAS), word(mine, t.LOGITS), word(mine, t.ACC)
+    salience, found = word(own, t.LOG_SALIENCE), word(space, t.PROJECTED)
+    stored = word(own, t.S_ENTRIES)
+    s_blocks = (stored + 15) >> 4
+    mass = word(own, t.MASS)
+    if mass:
+        mass += thread * word(own, t.MASS_STEP)
+    for v in range(s_blocks):
+        storef(bias + 64 * v, loadf(word(own, t.S_BIAS) + 64 * v))
+    opened = bias + 64 * s_blocks
+    for token in range(first, last):
+        at = fill + token
+        for n in range((at + 15) & ~15):
+            setf(opened + 4 * n, getf(salience + 4 * n) if n < at else _HIDDEN)
+        read_memory(
+            at, heads, width, vectors, word(space, t.QUERY_M) + token * q_step,
+            word(own, t.M_KEYS), word(own, t.M_VALUES), blocks, bias, logits, acc, found + token * d_step,
+            word(own, t.S_KEYS), word(own, t.S_VALUES), s_blocks, word(own, t.S_ROOM), stored, mass,
+            word(layer, t.M_NULL), word(layer, t.M_FOUND),
+        )  # fmt: skip
