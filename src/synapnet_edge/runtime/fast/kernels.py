@@ -18,7 +18,20 @@ logger = logging.getLogger(__name__)
 CACHE = "SYNAPNET_EDGE_CACHE"
 _MISSING = "backend 'fast' needs numba, which is not installed: pip install numba ({error})"
 _DONE = "complete"
-_COMPILED = ("answer calls dots embed isa lookup products remember simd stages step table").split()
+_COMPILED = [
+    "answer",
+    "calls",
+    "dots",
+    "embed",
+    "isa",
+    "lookup",
+    "products",
+    "remember",
+    "simd",
+    "stages",
+    "step",
+    "table",
+]
 
 
 class BackendUnavailable(RuntimeError):
