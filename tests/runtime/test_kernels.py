@@ -96,7 +96,8 @@ def test_other_instructions_give_the_same_bits(isa, tmp_path):
 def test_numba_missing_is_said_in_one_line(tmp_path):
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "from synapnet_edge.runtime.fast.kernels import BackendUnavailable, load_kernels\n"
+        "from synapnet_edge.runtime.fast.kernels import load_kernels\n"
+        "from synapnet_edge.runtime.session import BackendUnavailable\n"
         "try: load_kernels()\nexcept BackendUnavailable as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 # Name on the command line = name of the module here.
 COMMANDS: tuple[str, ...] = (
+    "bench",
     "deploy",
+    "export",
     "info",
     "publish",
     "status",

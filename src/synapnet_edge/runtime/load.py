@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BACKENDS = {
     "reference": "PyTorch, weights dequantised to float32: for training, tests and any device",
     "fast": "compiled kernels on the packed weights (Numba)",
+    "onnx": "onnxruntime's kernels on the packed weights; what `export` writes",
 }
 
 
@@ -62,6 +63,10 @@ def load_model(
         raise ValueError(
             f"activations: backend {backend!r} rounds by itself; only 'reference' has the choice"
         )
+    if backend == "onnx":
+        from synapnet_edge.runtime.onnx.session import OnnxSession
+
+        return OnnxSession(read_packed(path), threads)
     from synapnet_edge.runtime.fast.session import FastSession
 
     return FastSession(read_packed(path), threads)

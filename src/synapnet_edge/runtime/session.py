@@ -13,6 +13,10 @@ from synapnet_edge.models.state import EntryStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 
 
+class BackendUnavailable(RuntimeError):
+    """A backend cannot run here; the message says in one line what is missing."""
+
+
 class Session(ABC):
     """A packed model that can be run. Streams in pieces of any length; no result depends on the pieces.
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+from synapnet_edge.runtime.session import BackendUnavailable
+
 logger = logging.getLogger(__name__)
 
 #: Environment variable that names the folder for compiled code.
@@ -32,10 +34,6 @@ _COMPILED = [
     "step",
     "table",
 ]
-
-
-class BackendUnavailable(RuntimeError):
-    """A backend cannot run here; the message says in one line what is missing."""
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""Packed inference with onnxruntime's own kernels: graphs (`graph`), a session, and files for export."""

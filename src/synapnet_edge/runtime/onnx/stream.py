@@ -1,0 +1,152 @@
+"""Buffers of one stream, bound to both graphs once; between runs only their contents change."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from synapnet_edge.config import SynapNetEdgeConfig
+
+_LARGEST, _LEAST_SCALE = np.float32(127.0), np.float32(6.2e-5)
+
+
+class OnnxStream:
+    """State of one stream.
+
+    Parameters
+    ----------
+    cfg : shape of the model.
+    slots : entries written of a chunk.
+    int8 : whether entries are rounded to INT8 levels when they are written.
+    sessions : mapping
+        The sessions of the graphs "decode" and "chunk".
+    """
+
+    def __init__(self, cfg: SynapNetEdgeConfig, slots: int, int8: bool, sessions: dict) -> None:
+        self.cfg, self.slots, self.int8 = cfg, slots, int8
+        self.fill, self.entries_held = 0, 0
+        depth, heads, width, room = cfg.depth, cfg.heads, cfg.head_dim, cfg.max_entries + cfg.chunk_len
+        self.tail = np.zeros((depth, cfg.conv_width - 1, cfg.inner), np.float32)
+        self.a_keys, self.a_values = (
+            np.zeros((depth, heads, cfg.chunk_len, width), np.float32) for _ in "kv"
+        )
+        self.a_bias = np.full((depth, cfg.chunk_len), -np.inf, np.float32)
+        self.m_keys, self.m_values = (np.zeros((depth, heads, room, width), np.float32) for _ in "kv")
+        self.m_bias = np.full((depth, room + 1), -np.inf, np.float32)
+        self.m_bias[:, -1] = 0.0
+        self.salience = np.zeros((depth, cfg.chunk_len), np.float32)
+        self._graphs = {
+            name: _Bound(self, sessions[name], tokens)
+            for name, tokens in (("decode", 1), ("chunk", cfg.chunk_len))
+        }
+
+    def run(self, graph: str, ids: np.ndarray, options) -> None:
+        """Read one token or a whole chunk, and take what the graph returns into the state."""
+        bound, cfg = self._graphs[graph], self.cfg
+        bound.ids[:] = ids
+        at = self.fill + np.arange(len(ids))
+        bound.fill[:] = at
+        if bound.log_seen is not None:
+            bound.log_seen[:, 0] = np.log1p((at + self.entries_held).astype(np.float32))
+        bound.session.run_with_iobinding(bound.binding, options)
+        found = bound.outputs
+        for layer in range(cfg.depth):
+            if cfg.conv_width > 1:
+                self.tail[layer] = found[f"tail_out.{layer}"]
+            if cfg.use_memory:
+                part = slice(cfg.max_entries + self.fill, cfg.max_entries + self.fill + len(ids))
+                self.m_keys[layer, :, part] = found[f"m_key.{layer}"]
+                self.m_values[layer, :, part] = found[f"m_value.{layer}"]
+            if cfg.use_attention and len(ids) == 1:
+                self.a_keys[layer, :, self.fill] = found[f"a_key.{layer}"][:, 0]
+                self.a_values[layer, :, self.fill] = found[f"a_value.{layer}"][:, 0]
+        self.salience[:, self.fill : self.fill + len(ids)] = found["salience"]
+        if len(ids) == 1:
+            self.m_bias[:, cfg.max_entries + self.fill] = found["salience"][:, 0]
+            self.a_bias[:, self.fill] = found["salience"][:, 0]
+        self._last = found["hidden"]
+        self.fill += len(ids)
+        if self.fill == cfg.chunk_len:
+            self._end_chunk()
+        elif self.fill % (cfg.window // 2) == 0:
+            self._select()
+
+    def hidden(self, tokens: int) -> np.ndarray:
+        """Hidden states of the last run, [tokens, D]."""
+        return self._last[:tokens]
+
+    def entries(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Keys and values [H, N, d] and log-salience [N] of the entries."""
+        n = self.entries_held
+        return self.m_keys[layer, :, :n], self.m_values[layer, :, :n], self.m_bias[layer, :n]
+
+    def _select(self) -> None:
+        """At the start of a block of tokens: which keys before its window attention still sees."""
+        block = self.cfg.window // 2
+        local = (self.fill // block - 1) * block
+        if local <= self.cfg.top_k:
+            return
+        for salience, bias in zip(self.salience[:, :local], self.a_bias, strict=True):
+            bias[:local] = -np.inf
+            best = np.argsort(-salience, kind="stable")[: self.cfg.top_k]
+            bias[best] = salience[best]
+
+    def _end_chunk(self) -> None:
+        """Write the most salient tokens; of a full memory the most salient entries stay, in order."""
+        cfg, held = self.cfg, self.entries_held
+        room = cfg.max_entries
+        for layer in range(cfg.depth if cfg.use_memory else 0):
+            salience = self.salience[layer]
+            chosen = np.sort(np.argsort(-salience, kind="stable")[: self.slots])
+            bias = np.concatenate([self.m_bias[layer, :held], salience[chosen]])
+            kept = np.arange(len(bias))
+            if len(bias) > room:
+                kept = np.sort(np.argsort(-bias, kind="stable")[:room])
+            for buffer in (self.m_keys[layer], self.m_values[layer]):
+                new = buffer[:, room + chosen]
+                new = round_entries(new) if self.int8 else new
+                buffer[:, : len(kept)] = np.concatenate([buffer[:, :held], new], axis=1)[:, kept]
+            self.m_bias[layer, : len(kept)] = bias[kept]
+        if cfg.use_memory:
+            self.entries_held = min(room, held + min(self.slots, cfg.chunk_len))
+        self.m_bias[:, room:-1] = -np.inf
+        self.a_bias[:] = -np.inf
+        self.fill = 0
+
+
+def round_entries(entries: np.ndarray) -> np.ndarray:
+    """Round [H, K, d] to 255 levels with an FP16 scale per head and entry; as `MemoryQuantizer` does."""
+    top = np.abs(entries).max(-1, keepdims=True) / _LARGEST
+    scale = np.maximum(top, _LEAST_SCALE).astype(np.float16).astype(np.float32)
+    return np.clip(np.rint(entries / scale), -_LARGEST, _LARGEST) * scale
+
+
+class _Bound:
+    """One graph with its inputs bound to a stream's buffers, and its outputs to buffers of its own."""
+
+    def __init__(self, stream: OnnxStream, session, tokens: int) -> None:
+        self.session, self.binding = session, session.io_binding()
+        self.ids, self.fill = np.zeros(tokens, np.int64), np.zeros(tokens, np.int64)
+        self.log_seen = None
+        self.outputs: dict[str, np.ndarray] = {}
+        held = {"ids": self.ids, "fill": self.fill}
+        for argument in session.get_inputs():
+            name, _, layer = argument.name.partition(".")
+            if name == "log_seen":
+                self.log_seen = held[name] = np.zeros((tokens, 1), np.float32)
+            if layer:
+                buffer = getattr(stream, name)[int(layer)]
+                size = math.prod(argument.shape)
+                # The graph of a chunk reads the entries' part of the biases only.
+                held[argument.name] = buffer if buffer.size == size else buffer[:size]
+            array = held[argument.name]
+            self.binding.bind_input(
+                argument.name, "cpu", 0, array.dtype.type, argument.shape, array.ctypes.data
+            )
+        for argument in session.get_outputs():
+            if argument.name == "logits":
+                continue
+            array = self.outputs[argument.name] = np.zeros(argument.shape, np.float32)
+            self.binding.bind_output(argument.name, "cpu", 0, np.float32, argument.shape, array.ctypes.data)
+        self._alive = held
