@@ -49,7 +49,12 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
         "backends": {name: {"module": _module(BACKENDS.get(name))} for name in BACKENDS.names()},
         "metrics": {name: {"module": METRICS.get(name).measure.__module__} for name in METRICS.names()},
         "variants": {
-            name: {"module": _module(VARIANTS.get(name)), "trains": VARIANTS.get(name).trains}
+            name: {
+                "module": _module(VARIANTS.get(name)),
+                "trains": VARIANTS.get(name).trains,
+                "allocates": VARIANTS.get(name).budget is not None,
+                "recalibrates": VARIANTS.get(name).recipe.smooth is not None,
+            }
             for name in VARIANTS.names()
         },
         "figures": {

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent
 STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "pretrain": ("training.loop",),
     "calibrate": ("training.calibration",),
+    "sensitivity": ("training.sensitivity",),
     "quantize": ("training.quantize",),
     "benchmark": ("evaluation.runner", "quantization.checkpoint", "training.objective"),
     "paired": ("evaluation.paired", "results_tree"),

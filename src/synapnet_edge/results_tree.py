@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TABLES: dict[str, str] = {
     "history": "results/pretrain/{model}/seed{seed}/history.csv",
     "probe": "results/pretrain/{model}/seed{seed}/probe.csv",
+    "sensitivity": "results/sensitivity/{model}/seed{seed}.csv",
     "ledger": "results/quantize/{model}/seed{seed}/{variant}.csv",
     "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
     "rows": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.rows.csv.gz",
@@ -42,6 +43,7 @@ DENSE, MACHINE = "dense_same_shape", "machine"
 MANIFESTS: dict[str, str] = {
     "pretrain": "results/pretrain/{model}/seed{seed}/model.safetensors.manifest.json",
     "calibrate": "results/calibrate/{model}/seed{seed}/stats.safetensors.manifest.json",
+    "sensitivity": "results/sensitivity/{model}/seed{seed}.csv.manifest.json",
     "quantize": "results/quantize/{model}/seed{seed}/{variant}.safetensors.manifest.json",
     "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv.manifest.json",
     "paired": "results/paired.csv.manifest.json",

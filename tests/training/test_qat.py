@@ -13,9 +13,11 @@ from synapnet_edge.quantization import CAJQConfig, apply_cajq, load_model, paylo
 from synapnet_edge.quantization.fake_quant import fake_quant_modules, quantize_once
 from synapnet_edge.tasks.base import TaskBatch
 from synapnet_edge.training.calibration import calibrate
+from synapnet_edge.training.finetune_data import finetune_steps
 from synapnet_edge.training.objective import DivergedError
 from synapnet_edge.training.qat import FinetuneConfig, cosine, finetune, parameter_groups
 from synapnet_edge.training.quantize import quantize_variant, split_config
+from synapnet_edge.training.sensitivity import sensitivity
 
 TINY = SynapNetEdgeConfig(
     dim=32, depth=1, vocab_size=64, heads=2, episodic_slots=4, chunk_len=16, window=8, top_k=4, ff_hidden=48
@@ -139,20 +141,62 @@ def pretrained(tmp_path_factory):
         folder / "stats.safetensors",
         **QUIET,
     )
+    sensitivity(
+        folder / "model.safetensors",
+        folder / "stats.safetensors",
+        {"n_samples": 2, "seq_len": 64, "options": ["seq2", "int4g32", "fp16"]},
+        0,
+        folder / "sensitivity.csv",
+        **QUIET,
+    )
     return folder
 
 
-@pytest.mark.parametrize("variant", ["fp16", "fp16_ft", "int8", "int4", "int4_awq", "cajq_ptq", "cajq_qat"])
+@pytest.mark.parametrize(
+    "variant", ["fp16", "fp16_ft", "int4_awq", "w8a8", "cajq_ptq", "cajq_qat", "cajq_int4g32_qat"]
+)
 def test_the_stage_writes_a_loadable_file_ledger_and_history(pretrained, tmp_path, variant):
-    cfg = {"steps": 2, "batch_size": 2, "lengths": [64], "readouts": 2}
+    curriculum = [{"length": length, "batch": 2, "readouts": 2} for length in (64, 96)]
+    cfg = {"steps": 2, "curriculum": curriculum, "chunk_lens": [8, 16, 32], "least_entries": 8}
     output, ledger, history = (tmp_path / name for name in ("m.safetensors", "m.csv", "history.csv"))
     quantize_variant(
         pretrained / "model.safetensors", pretrained / "stats.safetensors", variant, cfg, 0, output, ledger,
-        history=history, **QUIET,
+        history=history, sensitivity=pretrained / "sensitivity.csv",
+        calibration={"n_samples": 2, "seq_len": 64}, **QUIET,
     )  # fmt: skip
     assert load_model(output).quantization.variant == variant
     assert pd.read_csv(ledger)["bytes"].sum() == payload_bytes(output)
-    assert history.exists() == (variant in ("fp16_ft", "cajq_qat"))
+    assert history.exists() == (variant in ("fp16_ft", "cajq_qat", "cajq_int4g32_qat"))
+
+
+def test_steps_are_drawn_as_pretraining_draws_them_and_the_same_for_one_seed():
+    stages = [{"length": length, "batch": batch, "readouts": 2} for length, batch in ((64, 3), (128, 2))]
+    cfg = SynapNetEdgeConfig.from_dict({**TINY.to_dict(), "vocab_size": 4096})
+    data = {"curriculum": stages, "chunk_lens": [8, 16, 32], "least_entries": 8}
+    drawn, again = (list(zip(range(40), finetune_steps(data, cfg, 5), strict=False)) for _ in range(2))
+    steps = [step for _, step in drawn]
+    assert {step.batch.input_ids.shape for step in steps} == {(3, 64), (2, 128)}
+    assert {step.options["chunk_len"] for step in steps} == {8, 16}  # 32 is beyond the model's
+    assert all(4 / 16 <= step.options["write_share"] <= 1 for step in steps)
+    entries = [step.options["max_entries"] for step in steps]
+    assert 8 <= min(entries) < max(entries) <= cfg.max_entries
+    assert all(
+        (one.batch.input_ids == two.batch.input_ids).all() and one.options == two.options
+        for (_, one), (_, two) in zip(drawn, again, strict=True)
+    )
+
+
+def test_allocating_needs_the_sensitivity(pretrained, tmp_path):
+    with pytest.raises(ValueError, match="needs the table of the sensitivity stage"):
+        quantize_variant(
+            pretrained / "model.safetensors",
+            pretrained / "stats.safetensors",
+            "cajq_full_ptq",
+            {},
+            0,
+            tmp_path / "m.safetensors",
+            tmp_path / "m.csv",
+        )
 
 
 def test_a_variant_that_needs_statistics_says_so(pretrained, tmp_path):
@@ -174,7 +218,7 @@ def test_a_variant_that_trains_needs_its_steps(pretrained, tmp_path):
             pretrained / "model.safetensors",
             pretrained / "stats.safetensors",
             "cajq_qat",
-            {"lengths": [64]},
+            {"chunk_lens": [16]},
             0,
             tmp_path / "m.safetensors",
             tmp_path / "m.csv",

@@ -73,7 +73,34 @@ def block(name, *without):
 
 def quantize_settings(wildcards):
     """The extra training steps: they matter to the variants that take them and to no other."""
-    return config["quantize"]["finetune"] if CATALOGUE["variants"][wildcards.variant]["trains"] else {}
+    if not CATALOGUE["variants"][wildcards.variant]["trains"]:
+        return {}
+    # Batches are drawn as pretraining draws them; what the loop does is of its own.
+    drawn = ("curriculum", "chunk_lens", "least_entries")
+    data = {key: config["pretrain"][key] for key in drawn if key in config["pretrain"]}
+    return {**config["quantize"]["finetune"], **data}
+
+
+def quantize_inputs(wildcards):
+    """What a variant is made from; the measured sensitivity where it allocates bits by it."""
+    at = "{model}/seed{seed}"
+    files = {
+        "model": f"results/pretrain/{at}/model.safetensors",
+        "stats": f"results/calibrate/{at}/stats.safetensors",
+    }
+    if CATALOGUE["variants"][wildcards.variant]["allocates"]:
+        files["sensitivity"] = TABLES["sensitivity"]
+    return files
+
+
+def allocating():
+    """The variants of this run that allocate bits by measured sensitivity."""
+    return [name for name in config["quantize"]["variants"] if CATALOGUE["variants"][name]["allocates"]]
+
+
+def calibration_settings(wildcards):
+    """Calibration batches, for the variants that collect statistics anew."""
+    return config["calibrate"] if CATALOGUE["variants"][wildcards.variant]["recalibrates"] else None
 
 
 def suite_cells(suite):
@@ -294,9 +321,11 @@ def table_files(kind, suites=None):
 
 def manifest_files():
     """The manifests of all jobs."""
+    unused = set() if allocating() else {"sensitivity"}
     return [
         path
         for stage, pattern in MANIFESTS.items()
+        if stage not in unused
         for path in files_of(pattern, variants_of(stage), RUN["suites"])
     ] + random_files(MANIFESTS["deploy"])
 

@@ -10,6 +10,7 @@ with job(snakemake.log[0], snakemake.threads) as started:
 
     params, wildcards = snakemake.params, snakemake.wildcards
     settings = {**params.settings, "mixture": params.mixture}
+    calibration = params.calibration and {**params.calibration, "mixture": params.mixture}
     seed, output = int(wildcards.seed), Path(snakemake.output.model)
     quantize_variant(
         Path(snakemake.input.model),
@@ -20,6 +21,8 @@ with job(snakemake.log[0], snakemake.threads) as started:
         output,
         Path(snakemake.output.ledger),
         params.device,
+        sensitivity=snakemake.input.get("sensitivity"),
+        calibration=calibration,
     )
     settings = {**dict(wildcards.items()), "settings": settings, "device": params.device}
     write_manifest(output, stage="quantize", config=settings, code=params.code, started=started)

@@ -81,7 +81,7 @@ def apply_recipe(
     statistics = _fold_scales(model, recipe, schemes, statistics, loader, mode)
     for name, scheme in schemes.items():
         module = model.get_submodule(name)
-        handler, moment = SCHEMES.get(scheme.name), _moment_on(module, statistics, name)
+        handler, moment = SCHEMES.get(scheme.name), moment_on(module, statistics, name)
         weight = module.weight.detach()
         try:
             if mode == "ptq":
@@ -160,7 +160,7 @@ def _fold_scales(
     return apply_awq(model, schemes, statistics) if searching else statistics
 
 
-def _moment_on(module: nn.Module, statistics: Mapping[str, Tensor] | None, name: str) -> Tensor | None:
+def moment_on(module: nn.Module, statistics: Mapping[str, Tensor] | None, name: str) -> Tensor | None:
     """E[x x^T] of a layer's input; a row of an embedding is looked up whole, so its features count alike."""
     if isinstance(module, nn.Embedding):
         return module.weight.new_ones(module.weight.shape[1], dtype=torch.float32)

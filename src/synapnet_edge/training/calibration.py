@@ -56,15 +56,21 @@ class CalibrationLoader:
         return -(-self.n_samples // self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
+        for ids, _ in self.questions():
+            yield ids
+
+    def questions(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches with the positions ``[b, Q]`` at which their questions end."""
         mixture = Mixture(self.mixture)
         for index in range(len(self)):
             size = min(self.batch_size, self.n_samples - index * self.batch_size)
             key = (split_id("calibration"), zlib.crc32(b"mixture"), self.seq_len, index)
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-            ids = mixture.batch(rng, size, self.seq_len, READOUTS).input_ids
+            batch = mixture.batch(rng, size, self.seq_len, READOUTS)
+            ids = batch.input_ids
             if ids.max() >= self.vocab_size:
                 raise ValueError(f"vocab_size: found {self.vocab_size}, but the tasks use token {ids.max()}")
-            yield torch.from_numpy(np.ascontiguousarray(ids))
+            yield tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (ids, batch.target_pos))
 
 
 def build_calib_loader(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from synapnet_edge.quantization.fake_quant import quantize_once
 from synapnet_edge.tasks.base import IGNORE, TaskBatch
+from synapnet_edge.training.finetune_data import FinetuneStep
 from synapnet_edge.training.objective import autocast, read_out_loss, to_tensors, update, use_bfloat16
 
 HISTORY_COLUMNS = [
@@ -62,7 +64,7 @@ class FinetuneConfig:
 
 def finetune(
     model: nn.Module,
-    batches: Iterable[TaskBatch],
+    batches: Iterable[TaskBatch | FinetuneStep],
     config: FinetuneConfig,
     teacher: nn.Module | None = None,
     progress: bool = True,
@@ -75,8 +77,8 @@ def finetune(
 
     Parameters
     ----------
-    batches : iterable of TaskBatch
-        At least `config.steps` batches.
+    batches : iterable of TaskBatch or FinetuneStep
+        At least `config.steps` batches, each with the options of its forward pass, if any.
     teacher : nn.Module, optional
         Float model; it is evaluated without gradient and left as it is.
 
@@ -99,11 +101,12 @@ def finetune(
         tqdm(total=config.steps, desc="finetune", unit="step", disable=not progress) as bar,
     ):
         for step in range(1, config.steps + 1):
-            batch = next(source, None)
-            if batch is None:
+            drawn = next(source, None)
+            if drawn is None:
                 raise ValueError(f"batches: found {step - 1}, expected {config.steps}")
+            batch, options = drawn if isinstance(drawn, FinetuneStep) else (drawn, {})
             with autocast(device, bfloat16), quantize_once(model):
-                losses = _losses(model, teacher, to_tensors(batch, device), config)
+                losses = _losses(model, teacher, to_tensors(batch, device), options, config)
             norm = update(model, optimizer, losses["loss"], config.clip, step)
             rate = schedule.get_last_lr()[0]
             schedule.step()
@@ -137,16 +140,20 @@ def cosine(step: int, steps: int) -> float:
 
 
 def _losses(
-    model: nn.Module, teacher: nn.Module | None, data: tuple[Tensor, Tensor, Tensor], config: FinetuneConfig
+    model: nn.Module,
+    teacher: nn.Module | None,
+    data: tuple[Tensor, Tensor, Tensor],
+    options: Mapping[str, Any],
+    config: FinetuneConfig,
 ) -> dict[str, Tensor]:
     ids, positions, targets = data
     valid = targets != IGNORE
-    logits = model(ids, positions)
+    logits = model(ids, positions, **options)
     cross_entropy, accuracy = read_out_loss(logits, targets)
     distillation = cross_entropy.new_zeros(())
     if teacher is not None and config.distill_weight > 0:
         with torch.no_grad():
-            reference = teacher(ids, positions)[valid].float()
+            reference = teacher(ids, positions, **options)[valid].float()
         distillation = _divergence(logits[valid].float(), reference, config.temperature)
     return {
         "loss": cross_entropy + config.distill_weight * distillation,

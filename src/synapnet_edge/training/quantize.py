@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from torch import Tensor
+from torch import Tensor, nn
 
-from synapnet_edge.artifacts import write_table
-from synapnet_edge.quantization.cajq import resolve_device
+from synapnet_edge.artifacts import read_table, write_table
+from synapnet_edge.quantization.cajq import allocated_recipe, resolve_device
 from synapnet_edge.quantization.checkpoint import load_model, save_quantized
 from synapnet_edge.quantization.convert import apply_recipe
+from synapnet_edge.quantization.recipe import Recipe
 from synapnet_edge.quantization.variants import VARIANTS, Variant
-from synapnet_edge.tasks.base import TaskBatch, split_id
-from synapnet_edge.tasks.mixture import Mixture
-from synapnet_edge.training.calibration import DEFAULT_MIXTURE, read_statistics
+from synapnet_edge.training.calibration import build_calib_loader, read_statistics
+from synapnet_edge.training.finetune_data import DATA_KEYS, finetune_steps
 from synapnet_edge.training.qat import FinetuneConfig, finetune
 
-# Keys of the stage's configuration that are not settings of the finetuning loop itself.
-_DATA_KEYS = {
-    "batch_size": 4,
-    "lengths": (1024,),
-    "readouts": 16,
-    "mixture": DEFAULT_MIXTURE,
-    "alpha_init": "max",
-}
+ALPHA_INIT = "alpha_init"  # the one key of the stage that is about neither the loop nor its data
 
 
 def quantize_variant(
@@ -43,6 +34,8 @@ def quantize_variant(
     device: str = "cpu",
     progress: bool = True,
     history: str | Path | None = None,
+    sensitivity: str | Path | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Apply `variant` to the float model at `model_path`; write the packed file and the ledger.
 
@@ -51,15 +44,18 @@ def quantize_variant(
     stats_path : path or None
         Statistics of the calibrate stage; required by variants that search on output error.
     cfg : mapping
-        For variants that train: the fields of `FinetuneConfig` (``steps`` is required) and, of the data,
-        ``batch_size``, ``lengths`` (sequence lengths [tokens], drawn with equal odds for each batch),
-        ``readouts`` per sequence, ``mixture`` (task to weight) and ``alpha_init``. Every training variant of
-        one model must get the same block, so that arms differ in quantisation only; ``fp16_ft`` ignores
-        ``alpha_init``.
+        For variants that train: the fields of `FinetuneConfig` (``steps`` is required), ``alpha_init``, and
+        of the data some of `finetune_data.DATA_KEYS`. Every training variant of one model must get the same
+        block, so that arms differ in quantisation only; ``fp16_ft`` ignores ``alpha_init``.
     seed : int
         Draws the training batches; the same for every variant of one seed.
     history : path, optional
         Where the training history goes; only written by variants that train.
+    sensitivity : path, optional
+        Table of the sensitivity stage; required by variants with a budget.
+    calibration : mapping, optional
+        `n_samples`, `seq_len`, `batch_size` and `mixture` of the calibrate stage; required by variants with
+        INT8 activations, whose statistics are collected again.
 
     Returns
     -------
@@ -77,36 +73,44 @@ def quantize_variant(
         raise ValueError(f"variant {variant!r} trains, but found no 'steps' in its configuration")
     statistics = _statistics(arm, stats_path)
     teacher = load_model(model_path, device=resolve_device(device))
+    recipe = _recipe(arm, teacher, sensitivity)
+    loader = _loader(teacher, recipe, calibration, seed)
     mode = "qat" if arm.mode == "qat" else "ptq"
-    model = apply_recipe(teacher, arm.recipe, statistics, mode, data["alpha_init"])
+    model = apply_recipe(teacher, recipe, statistics, mode, cfg.get(ALPHA_INIT, "max"), loader)
     if arm.trains:
-        batches = training_batches(data, seed)
-        table = finetune(model, batches, FinetuneConfig(**training), teacher, progress)
+        steps = finetune_steps(data, teacher.cfg, seed)
+        table = finetune(model, steps, FinetuneConfig(**training), teacher, progress)
         if history is not None:
             write_table(history, table)
-    return save_quantized(model, arm.recipe, output, ledger, variant)
+    return save_quantized(model, recipe, output, ledger, variant)
 
 
 def split_config(cfg: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the stage's configuration into finetuning settings and data settings (defaults filled in)."""
+    """Split the stage's configuration into finetuning settings and data settings."""
     loop = {field.name for field in fields(FinetuneConfig)}
-    unknown = sorted(set(cfg) - loop - set(_DATA_KEYS))
+    unknown = sorted(set(cfg) - loop - set(DATA_KEYS) - {ALPHA_INIT})
     if unknown:
-        raise ValueError(
-            f"quantize: unknown keys {unknown}, expected some of {sorted(loop | set(_DATA_KEYS))}"
-        )
+        expected = sorted(loop | set(DATA_KEYS) | {ALPHA_INIT})
+        raise ValueError(f"quantize: unknown keys {unknown}, expected some of {expected}")
     training = {key: value for key, value in cfg.items() if key in loop}
-    return training, {key: cfg.get(key, default) for key, default in _DATA_KEYS.items()}
+    return training, {key: value for key, value in cfg.items() if key in DATA_KEYS}
 
 
-def training_batches(data: Mapping[str, Any], seed: int) -> Iterator[TaskBatch]:
-    """Endless training batches of the mixture, the same for the same seed and data settings."""
-    mixture = Mixture(data["mixture"])
-    key = (split_id("train"), zlib.crc32(b"finetune"))
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-    while True:
-        length = int(rng.choice(data["lengths"]))
-        yield mixture.batch(rng, data["batch_size"], length, data["readouts"])
+def _recipe(arm: Variant, model: nn.Module, sensitivity: str | Path | None) -> Recipe:
+    if arm.budget is None:
+        return arm.recipe
+    if sensitivity is None:
+        raise ValueError(f"variant {arm.name!r} needs the table of the sensitivity stage, found none")
+    return allocated_recipe(model, read_table(sensitivity), arm.budget.bytes_for(model), arm.recipe)
+
+
+def _loader(
+    model: nn.Module, recipe: Recipe, calibration: Mapping[str, Any] | None, seed: int
+) -> Iterable[Tensor] | None:
+    """The calibration batches, for recipes that collect statistics again."""
+    if recipe.smooth is None or calibration is None:
+        return None
+    return build_calib_loader(vocab_size=model.cfg.vocab_size, seed=seed, **calibration)
 
 
 def _statistics(arm: Variant, path: str | Path | None) -> dict[str, Tensor] | None:
