@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 Key = tuple[str | int, ...]
 
@@ -29,6 +29,8 @@ class Problem:
 
 def schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of `schema` in `config`, in the order of the keys."""
+    from jsonschema import Draft202012Validator  # only checking needs it, not the other commands
+
     errors = Draft202012Validator(schema).iter_errors(_text_keys(config))
     for error in sorted(errors, key=lambda e: [str(part) for part in e.absolute_path]):
         yield from _explain(error)
