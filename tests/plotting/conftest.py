@@ -201,19 +201,55 @@ def eviction(seeds=(1, 2, 3), policies=POLICIES, budgets=(0.1, 0.2, 0.3, 0.5)):
     return pd.DataFrame(rows)
 
 
+DEPLOY_UNITS = {
+    "prefill_tokens_per_second": ("token/s", 4000),
+    "decode_tokens_per_second": ("token/s", 150),
+    "activation_bytes": ("B", 3e7),
+    "state_bytes": ("B", 7e6),
+    "decode_macs_per_token": ("MAC/token", 8.6e6),
+    "decode_bytes_per_token": ("B/token", 3.8e7),
+    "prefill_macs_per_token": ("MAC/token", 9e6),
+    "prefill_bytes_per_token": ("B/token", 7.4e4),
+}
+
+
 def deploy(tiers=("cpu_multi", "cpu_single"), contexts=(512, 1024, 2048, 4096, 8192)):
     arms = [("fp16", "torch-fp32"), ("fp16", "torch-bf16")]
-    arms += [(v, "torch-reference") for v in ("int8", "int4", "cajq_ptq", "cajq_qat")]
+    arms += [(v, "torch-reference") for v in ("int8", "int4", "cajq_ptq", "cajq_qat")] + [
+        ("cajq_qat", "fast")
+    ]
     rows = []
     for tier, (i, (variant, backend)), context in product(tiers, enumerate(arms), contexts):
-        for metric, base in (("prefill_tokens_per_second", 4000), ("decode_tokens_per_second", 150)):
+        for metric, (unit, base) in DEPLOY_UNITS.items():
             value = base * (1.7 if tier == "cpu_multi" else 1) * (1.3 if "bf16" in backend else 1 - 0.01 * i)
             value *= (512 / context) ** 0.08
             rows.append(
                 dict(tier=tier, model="reference", variant=variant, backend=backend, context=context)
-                | dict(threads=2 if tier == "cpu_multi" else 1, metric=metric, value=value, unit="token/s")
+                | dict(threads=2 if tier == "cpu_multi" else 1, metric=metric, value=value, unit=unit)
                 | dict(ci_low=0.97 * value, ci_high=1.02 * value, repeats=3, method="synthetic")
             )
+    limits = (("limit_read_bytes_per_second", "float32", 1.2e10), ("limit_macs_per_second", "float32", 2e10))
+    limits += (("limit_macs_per_second", "int8", 1e11),)
+    for tier, (metric, kind, value) in product(tiers, limits):
+        rows.append(
+            dict(tier=tier, model="reference", variant="machine", backend=kind, context=0, threads=1)
+            | dict(
+                metric=metric, value=value, unit="1/s", ci_low=value, ci_high=value, repeats=5, method="made"
+            )
+        )
+    return pd.DataFrame(rows)
+
+
+def deploy_trace(tiers=("cpu_multi", "cpu_single"), points=60):
+    units = dict(rss=("B", 3e8), tokens_per_second=("token/s", 150), frequency_mhz=("mhz", 2600))
+    rows = []
+    for tier, variant, (series, (unit, base)), i in product(
+        tiers, ("fp16", "cajq_qat"), units.items(), range(points)
+    ):
+        rows.append(
+            dict(tier=tier, model="reference", variant=variant, backend="torch-fp32", series=series)
+            | dict(seconds=0.5 * i, value=base * (1 - 0.002 * i), unit=unit)
+        )
     return pd.DataFrame(rows)
 
 
@@ -256,6 +292,7 @@ MAKERS = {
     "ledger": ledger,
     "eviction": eviction,
     "deploy": deploy,
+    "deploy_trace": deploy_trace,
     "stream": stream,
     "stream_trace": stream_trace,
 }
@@ -286,6 +323,7 @@ def thin_tables():
         "ledger": ledger((7,), ("fp16",)),
         "eviction": grid,
         "deploy": deploy(("cpu_single",), (64,)),
+        "deploy_trace": deploy_trace(("cpu_single",), 1),
         "stream": stream((7,), 1, 64, (64,)),
         "stream_trace": stream_trace((7,), 64, 64),
     }

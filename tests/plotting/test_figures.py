@@ -184,6 +184,26 @@ def test_deploy_draws_the_best_float_arm_strongest(tables):
         assert sorted(widths.values())[-2] < max(widths.values())
 
 
+def test_roofline_puts_each_arm_where_its_numbers_say_and_memory_curves_rise_from_zero(tables):
+    deploy = tables["deploy"]
+    ax = draw("deploy_roofline", tables).axes[0]
+    arm = deploy[(deploy["tier"] == "cpu_multi") & (deploy["backend"] == "fast") & (deploy["context"] == 512)]
+    value = arm.set_index("metric")["value"]
+    x = value["decode_macs_per_token"] / value["decode_bytes_per_token"]
+    y = value["decode_macs_per_token"] * value["decode_tokens_per_second"]
+    marks = np.concatenate([found.get_offsets() for found in ax.collections])
+    assert np.isclose(marks, (x, y), rtol=1e-9).all(axis=1).any()
+    assert [found.get_label() for found in ax.get_lines()][0].startswith("_")
+    for panel in draw("deploy_memory", tables).axes:
+        assert panel.get_ylim()[0] == 0
+
+
+def test_sustained_speed_is_relative_to_each_arms_mean(tables):
+    speed, *_ = draw("deploy_sustained", tables).axes
+    for found in speed.get_lines()[1:]:
+        assert found.get_ydata().mean() == pytest.approx(1.0)
+
+
 def test_stream_speed_is_relative_to_the_settled_one_and_answers_are_marked_by_outcome(tables):
     speed, memory, answers = draw("stream_curve", tables).axes
     trace = tables["stream_trace"]

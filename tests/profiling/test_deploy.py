@@ -89,7 +89,7 @@ def test_sizes_are_those_of_the_file_and_of_the_loaded_tensors(profile, paths):
     table = profile.tables["fp16"].set_index(["backend", "metric"])["value"]
     assert table["torch-fp32", "file_bytes"] == paths["fp16"].stat().st_size
     assert table["torch-fp32", "parameter_bytes"] == 2 * table["torch-bf16", "parameter_bytes"]
-    model = BACKENDS.get("torch-fp32").load(paths["fp16"], "cpu").model
+    model = BACKENDS.get("torch-fp32").load(paths["fp16"], "cpu", 1).model
     floats = sum(tensor.numel() for tensor in [*model.parameters(), *model.buffers()])
     assert table["torch-fp32", "parameter_bytes"] == 4 * floats
 

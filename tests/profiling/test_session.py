@@ -15,7 +15,7 @@ from synapnet_edge.profiling.traffic import count_macs, gathered_bytes
 
 @pytest.fixture(scope="module")
 def session(paths):
-    return BACKENDS.get("torch-fp32").load(paths["fp16"], "cpu")
+    return BACKENDS.get("torch-fp32").load(paths["fp16"], "cpu", 1)
 
 
 def test_a_stream_read_in_pieces_ends_where_one_pass_ends(session):

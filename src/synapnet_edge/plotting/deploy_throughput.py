@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.plotting import style
 from synapnet_edge.plotting.base import Tables, figure
+from synapnet_edge.plotting.deploy_arms import DASHES
+from synapnet_edge.reporting.aggregate import float_arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,10 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 METRICS = {"prefill_tokens_per_second": "prefill", "decode_tokens_per_second": "decode"}
-FLOAT_BACKENDS = ("torch-fp32", "torch-bf16")
 
 
-@figure("deploy_throughput", ("deploy",))
+@figure("deploy_throughput", ("deploy",), uses=("plotting.deploy_arms", "reporting.aggregate"))
 def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     """Rows: prefill and decode. Columns: tiers that this machine has."""
     table = tables["deploy"]
@@ -62,7 +63,7 @@ def _panel(ax: Axes, cells: pd.DataFrame) -> dict[str, Any]:
             look = style.look_of(variant, style.VARIANTS)
             strong = (variant, backend) == best
             label = f"{variant} · {backend}"
-            dash = "--" if backend == "torch-bf16" else "-"
+            dash = DASHES.get(backend, "-")
             ax.errorbar(
                 arm["context"],
                 arm["value"],
@@ -86,7 +87,7 @@ def _panel(ax: Axes, cells: pd.DataFrame) -> dict[str, Any]:
 
 def best_float_arm(cells: pd.DataFrame) -> tuple[str, str] | None:
     """The float (variant, backend) with the highest mean value of these cells."""
-    floats = cells[cells["backend"].isin(FLOAT_BACKENDS)]
+    floats = cells[float_arms(cells)]
     if floats.empty:
         return None
     return floats.groupby(["variant", "backend"])["value"].mean().idxmax()

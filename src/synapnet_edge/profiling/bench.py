@@ -52,7 +52,7 @@ class Bench:
     def session(self, arm: Arm) -> StreamSession:
         """The arm's loaded model; loaded once."""
         if arm.key not in self._sessions:
-            self._sessions[arm.key] = arm.backend.load(arm.path, self.device)
+            self._sessions[arm.key] = arm.backend.load(arm.path, self.device, self.threads)
         return self._sessions[arm.key]
 
     def detailed(self) -> list[Arm]:

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _stream(options: argparse.Namespace) -> dict[str, Any]:
-    session = BACKENDS.get(options.backend).load(options.model, options.device)
+    session = BACKENDS.get(options.backend).load(options.model, options.device, options.threads)
     ids = placed_ids(session, options.contexts)
     # One token builds thread pools, kernels and buffers that belong to the backend, not to the context.
     hidden, _ = session.feed(ids[:, :1], session.start())

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 VARIANT_ORDER = ("fp16", "fp16_ft", "int8", "int4", "int4_qat", "cajq_ptq", "cajq_qat", "cajq_full")
 SPEED_METRICS = ("prefill_tokens_per_second", "decode_tokens_per_second")
-FLOAT_BACKENDS = ("torch-fp32", "torch-bf16")
+FLOAT_VARIANTS = ("fp16", "fp16_ft")
+# How a float model runs without kernels of ours: eager PyTorch, and ONNX Runtime in float32.
+FLOAT_BACKENDS = ("torch-fp32", "torch-bf16", "torch-fp16", "onnx")
 NIAH_SINGLE = "reference/niah_single"
 CELL = ["suite", "task", "model", "variant", "backend", "length"]
 
@@ -151,9 +153,14 @@ def eviction(grid: pd.DataFrame, floor_of: Mapping[tuple[str, int], float]) -> p
     return pd.DataFrame(rows, columns=[*columns, "floor", "interpretable"])
 
 
+def float_arms(deploy: pd.DataFrame) -> pd.Series:
+    """Mask of the rows of a float variant on a float backend."""
+    return deploy["variant"].isin(FLOAT_VARIANTS) & deploy["backend"].isin(FLOAT_BACKENDS)
+
+
 def best_float_arms(deploy: pd.DataFrame) -> pd.DataFrame:
     """Per tier, model and speed metric: the float arm with the highest mean value over contexts."""
-    speed = deploy[deploy["metric"].isin(SPEED_METRICS) & deploy["backend"].isin(FLOAT_BACKENDS)]
+    speed = deploy[deploy["metric"].isin(SPEED_METRICS) & float_arms(deploy)]
     mean = speed.groupby(["tier", "model", "metric", "variant", "backend"])["value"].mean().reset_index()
     best = mean.loc[mean.groupby(["tier", "model", "metric"])["value"].idxmax()]
     return best.rename(columns={"value": "mean_over_contexts"}).reset_index(drop=True)

@@ -32,6 +32,9 @@ class StreamSession:
     vocab_size : ids are below it.
     """
 
+    #: whether `fork` can copy a state; compiled backends keep addresses in theirs
+    forks = True
+
     def __init__(self, model: Any, device: str, vocab_size: int) -> None:
         self.model, self.device, self.vocab_size = model, device, vocab_size
 
@@ -95,8 +98,8 @@ class Backend(ABC):
         """Why it cannot compute on `device` here, in one line; None if it can."""
 
     @abstractmethod
-    def load(self, path: Path, device: str) -> StreamSession:
-        """Load a stored model."""
+    def load(self, path: Path, device: str, threads: int) -> StreamSession:
+        """Load a stored model; `threads` is for backends with a pool of their own (torch has its set)."""
 
 
 BACKENDS: Registry[Backend] = Registry("deploy backend")

@@ -5,11 +5,25 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from synapnet_edge.profiling.backends.base import Backend, StreamSession
 from synapnet_edge.profiling.device import kind
 
+RUNTIME = "synapnet_edge.runtime"
 NEEDS = {"fast": "numba", "onnx": "onnxruntime"}
+
+
+class PackedSession(StreamSession):
+    """A session of the runtime. Its states hold addresses of their own memory and are not copied."""
+
+    forks = False
+
+    def fork(self, state: Any) -> Any:
+        raise TypeError("a state of a compiled backend cannot be copied; read the prompt again")
+
+    def parameter_bytes(self) -> int:
+        return int(self.model.weight_bytes())
 
 
 class Packed(Backend):
@@ -31,15 +45,16 @@ class Packed(Backend):
     def missing(self, device: str) -> str | None:
         if kind(device) != "cpu":
             return f"backend {self.name} computes on the CPU only, not on {device}"
-        if importlib.util.find_spec("synapnet_edge.runtime") is None:
+        if importlib.util.find_spec(RUNTIME) is None:
             return "this version of the package has no packed runtime"
+        if self.name not in importlib.import_module(RUNTIME).BACKENDS:
+            return f"this version of the runtime has no backend {self.name}"
         needed = NEEDS[self.name]
         return None if importlib.util.find_spec(needed) else f"{needed} is not installed"
 
-    def load(self, path: Path, device: str) -> StreamSession:
-        runtime = importlib.import_module("synapnet_edge.runtime")
-        model = runtime.load_model(path, backend=self.name)
-        return StreamSession(model, device, model.cfg.vocab_size)
+    def load(self, path: Path, device: str, threads: int) -> StreamSession:
+        model = importlib.import_module(RUNTIME).load_model(path, self.name, threads=threads)
+        return PackedSession(model, device, model.cfg.vocab_size)
 
 
 FAST = Packed("fast")

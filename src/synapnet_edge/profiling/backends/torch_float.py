@@ -28,7 +28,7 @@ class TorchFloat(Backend):
     def missing(self, device: str) -> str | None:
         return missing(device)
 
-    def load(self, path: Path, device: str) -> StreamSession:
+    def load(self, path: Path, device: str, threads: int) -> StreamSession:
         from synapnet_edge.quantization.checkpoint import load_model
 
         model = load_model(path, device, self.dtype)

@@ -2,7 +2,7 @@
 
 One round streams a single sequence to the longest context. At every configured context all arms stop, each
 decodes on a copy of its state, and all go on: so every cell is measured in turns, and a long prompt is paid
-for once a round.
+for once a round. A backend whose state cannot be copied reads each prompt from its start instead.
 """
 
 from __future__ import annotations
@@ -61,8 +61,13 @@ class Stream:
         return self.seconds + seconds
 
     def decode(self, count: int) -> np.ndarray:
-        """Seconds of each of `count` tokens read one by one with a read-out, on a copy of the state."""
-        state, taken = self.session.fork(self.state), np.empty(count)
+        """Seconds of each of `count` tokens read one by one with a read-out.
+
+        On a copy of the state where there can be one; else the stream itself goes on and should not be used
+        after it.
+        """
+        state = self.session.fork(self.state) if self.session.forks else self.state
+        taken = np.empty(count)
 
         def step(at: int) -> Any:
             hidden, new = self.session.feed(self.ids[:, at : at + 1], state)
@@ -81,6 +86,8 @@ class Stream:
 
 
 def _cell(stream: Stream, context: int, bench: Bench) -> dict[str, float]:
+    if not stream.session.forks:
+        stream = Stream(stream.session, stream.ids)
     stream.advance(context, bench.settings.chunk_size)
     first = stream.first_token()
     taken = stream.decode(bench.settings.decode_tokens)

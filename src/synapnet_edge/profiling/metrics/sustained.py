@@ -15,7 +15,7 @@ from synapnet_edge.profiling.metrics.speed import Stream
 from synapnet_edge.profiling.sensors import Sensors
 
 PROMPT = 512  # tokens before the run
-POINTS = 90  # windows of the curve over the whole run
+POINTS, SHORTEST = 90, 0.5  # windows of the curve over the whole run; no window is shorter than this [s]
 
 
 def measure(bench: Bench) -> None:
@@ -90,7 +90,7 @@ def _speed_rows(bench: Bench, arm: Arm, ends: np.ndarray) -> None:
     )
     for metric, unit, value, what in cells:
         bench.add(arm, PROMPT, metric, unit, [value], f"{method}; {what}")
-    edges = np.linspace(0.0, last, POINTS + 1)
+    edges = np.linspace(0.0, last, 1 + max(1, min(POINTS, int(last / SHORTEST))))
     counts, _ = np.histogram(ends, edges)
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
         bench.mark(arm, "tokens_per_second", 0.5 * (low + high), count / (high - low), "token/s")
