@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from synapnet_edge.profiling.backends.base import Backend, StreamSession
 from synapnet_edge.profiling.device import kind
 
-RUNTIME = "synapnet_edge.runtime"
 NEEDS = {"fast": "numba", "onnx": "onnxruntime"}
 
 
@@ -45,15 +43,17 @@ class Packed(Backend):
     def missing(self, device: str) -> str | None:
         if kind(device) != "cpu":
             return f"backend {self.name} computes on the CPU only, not on {device}"
-        if importlib.util.find_spec(RUNTIME) is None:
-            return "this version of the package has no packed runtime"
-        if self.name not in importlib.import_module(RUNTIME).BACKENDS:
+        from synapnet_edge.runtime import BACKENDS
+
+        if self.name not in BACKENDS:
             return f"this version of the runtime has no backend {self.name}"
         needed = NEEDS[self.name]
         return None if importlib.util.find_spec(needed) else f"{needed} is not installed"
 
     def load(self, path: Path, device: str, threads: int) -> StreamSession:
-        model = importlib.import_module(RUNTIME).load_model(path, self.name, threads=threads)
+        from synapnet_edge.runtime import load_model
+
+        model = load_model(path, self.name, threads=threads)
         return PackedSession(model, device, model.cfg.vocab_size)
 
 
