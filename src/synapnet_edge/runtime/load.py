@@ -16,6 +16,7 @@ BACKENDS = {
     "reference": "PyTorch, weights dequantised to float32: for training, tests and any device",
     "fast": "compiled kernels on the packed weights (Numba)",
     "onnx": "onnxruntime's kernels on the packed weights; what `export` writes",
+    "mlx": "MLX, for Apple's processors",
 }
 
 
@@ -67,6 +68,10 @@ def load_model(
         from synapnet_edge.runtime.onnx.session import OnnxSession
 
         return OnnxSession(read_packed(path), threads)
+    if backend == "mlx":
+        from synapnet_edge.runtime.mlx.session import MlxSession
+
+        return MlxSession(read_packed(path), threads)
     from synapnet_edge.runtime.fast.session import FastSession
 
     return FastSession(read_packed(path), threads)
