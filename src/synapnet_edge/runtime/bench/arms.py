@@ -37,6 +37,9 @@ class Arm(ABC):
     def chunk(self) -> None:
         """Read one chunk of tokens, with logits after the last."""
 
+    def align(self) -> None:  # noqa: B027 (optional)
+        """Finish an open chunk, so that `chunk` reads a whole one."""
+
 
 class ModelArm(Arm):
     """Anything with the model's interface."""
@@ -60,6 +63,11 @@ class ModelArm(Arm):
     def decode(self, tokens: int) -> None:
         for _ in range(tokens):
             self.model.read_out(self.step(1)[:, -1])
+
+    @torch.inference_mode()
+    def align(self) -> None:
+        if self.state.chunk_fill:
+            self.step(self.chunk_len - self.state.chunk_fill)
 
     @torch.inference_mode()
     def chunk(self) -> None:

@@ -42,7 +42,7 @@ def compare(
         times: dict[tuple[str, str], list[float]] = {}
         for arm in arms:
             arm.prepare(context)
-            arm.decode(decode_tokens)  # first calls build caches
+            arm.decode(1)  # first calls build caches
         for turn in range(rounds):
             order = [*arms[turn % len(arms) :], *arms[: turn % len(arms)]]
             for work in ("decode", "chunk"):
@@ -65,6 +65,8 @@ def compare(
 def _timed(arm: Arm, work: str, decode_tokens: int) -> float:
     started = time.perf_counter()
     if work == "chunk":
+        arm.align()
+        started = time.perf_counter()
         arm.chunk()
         return time.perf_counter() - started
     arm.decode(decode_tokens)
@@ -76,7 +78,7 @@ def _median(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float,
     return float(np.median(values)), *(float(x) for x in np.quantile(draws, (0.025, 0.975)))
 
 
-def read_rate(megabytes: int = 512, rounds: int = 5) -> float:
+def read_rate(megabytes: int = 256, rounds: int = 3) -> float:
     """Bytes per second that one thread reads from memory: the best of several sums over a large array."""
     array = np.ones(megabytes << 17, np.int64)
     best = np.inf

@@ -22,6 +22,7 @@ class Builder:
         self.inputs: list = []
         self.outputs: list = []
         self._constants: dict[str, object] = {}
+        self._names: dict[str, str] = {}  # what a tensor is called as an output
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes) -> str | list[str]:
         """Add a node; several names if it has several outputs."""
@@ -49,7 +50,7 @@ class Builder:
 
     def output(self, tensor: str, name: str, shape: Sequence[int | str]) -> None:
         """Give a tensor its name as an output."""
-        self.nodes.append(helper.make_node("Identity", [tensor], [name]))
+        self._names[tensor] = name
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
 
     def split(self, tensor: str, sizes: Sequence[int], axis: int) -> list[str]:
@@ -64,6 +65,9 @@ class Builder:
 
     def model(self, name: str, metadata: dict[str, str]):
         """The finished model."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [self._names.get(tensor, tensor) for tensor in names]
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(_CONTRIB, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
