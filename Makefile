@@ -50,8 +50,8 @@ figure: $(STAMP) ## one figure and only what it needs: make figure NAME=<name>
 report: $(STAMP) ## HTML report of the finished run: results/report.html
 	$(BIN)/snakemake --report results/report.html $(ARGS)
 
-publish: $(STAMP) ## copy summary, tables and figures of a finished run with its manifest to docs/results
-	$(BIN)/python -m synapnet_edge publish $(ARGS)
+publish: $(STAMP) ## copy summary, tables and figures of a finished run with its manifest to docs/results, headline table to README.md
+	$(BIN)/python -m synapnet_edge publish --readme README.md $(ARGS)
 
 status: $(STAMP) ## what is done, what is left, about how many minutes
 	$(BIN)/python -m synapnet_edge status --cores $(CORES) $(ARGS)

@@ -16,7 +16,17 @@ import pytest
 
 # Rules that only name what is wanted.
 TARGETS = {"all", "deploy_all", "ablations", "experiments_all", "stream_all", "longbench_real_all"}
-PARTS = ("Snakefile", "workflow", "config", "envs", "src")
+PARTS = (
+    "Snakefile",
+    "workflow",
+    "config",
+    "envs",
+    "src",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "pyproject.toml",
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ COMMANDS: tuple[str, ...] = (
     "export",
     "info",
     "publish",
+    "quantize",
     "status",
+    "stream",
     "tasks",
     "validate",
 )
