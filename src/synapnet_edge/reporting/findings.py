@@ -16,7 +16,6 @@ PLAIN = ("int4", "int8", "fp16_ft")
 SEED_GOAL = 3
 ACCURACY_GOAL = 0.99
 FULL_MEMORY_GOAL = 0.90
-FLAT_DECODE_GOAL = 0.95
 
 
 class Goal(NamedTuple):
@@ -177,9 +176,7 @@ def _uninterpretable(eviction: pd.DataFrame) -> list[str]:
     ]
 
 
-def goals(
-    cells: pd.DataFrame, sizes: pd.DataFrame, eviction: pd.DataFrame, deploy: pd.DataFrame, gap: pd.DataFrame
-) -> list[Goal]:
+def goals(cells: pd.DataFrame, sizes: pd.DataFrame, eviction: pd.DataFrame, gap: pd.DataFrame) -> list[Goal]:
     """All goals with their verdicts; `gap` is the paired difference of cajq_qat and fp16_ft."""
     head = aggregate.headline(cells)
     return [
@@ -188,7 +185,6 @@ def goals(
         _control_goal(gap),
         _compression_goal(sizes),
         _full_memory_goal(eviction),
-        *_flat_decode_goals(deploy),
     ]
 
 
@@ -238,25 +234,6 @@ def _full_memory_goal(eviction: pd.DataFrame) -> Goal:
         return Goal(name, "no cell", None)
     lowest = float(eviction["accuracy_full"].min())
     return Goal(name, f"lowest {text.share(lowest)}", lowest >= FULL_MEMORY_GOAL)
-
-
-def _flat_decode_goals(deploy: pd.DataFrame) -> list[Goal]:
-    """Per tier: the best float arm's decode speed at the longest over the shortest context."""
-    found = []
-    for _, best in aggregate.best_float_arms(deploy).iterrows():
-        if best["metric"] != "decode_tokens_per_second":
-            continue
-        same = [deploy[k] == best[k] for k in ("tier", "model", "metric", "variant", "backend")]
-        arm = deploy[same[0] & same[1] & same[2] & same[3] & same[4]].sort_values("context")
-        if arm["context"].nunique() < 2:
-            continue
-        ratio = float(arm["value"].iloc[-1] / arm["value"].iloc[0])
-        name = (
-            f"Decode speed on {best['tier']} ({best['variant']}, {best['backend']}): at context "
-            f"{arm['context'].iloc[-1]} at least {FLAT_DECODE_GOAL} of that at {arm['context'].iloc[0]}"
-        )
-        found.append(Goal(name, f"{ratio:.2f}", ratio >= FLAT_DECODE_GOAL))
-    return found
 
 
 def _lengths(lengths: pd.Series) -> str:

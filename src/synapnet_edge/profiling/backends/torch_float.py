@@ -29,9 +29,9 @@ class TorchFloat(Backend):
         return missing(device)
 
     def load(self, path: Path, device: str, threads: int) -> StreamSession:
-        from synapnet_edge.quantization.checkpoint import load_model
+        from synapnet_edge.baselines.files import load_any
 
-        model = load_model(path, device, self.dtype)
+        model = load_any(path, device, self.dtype)
         return StreamSession(model, device, model.cfg.vocab_size)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synapnet_edge.reporting import deploy
+from synapnet_edge.reporting import deploy, deploy_goals
 from synapnet_edge.reporting.section import Run, section
 
 
@@ -11,6 +11,7 @@ from synapnet_edge.reporting.section import Run, section
     "deployment",
     10,
     {"deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method"},
+    goals=lambda run: deploy_goals.goals(run.tables["deploy"]),
     tables=lambda run: {"deploy": run.tables["deploy"]},
 )
 def write(run: Run) -> str:
