@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from synapnet_edge.artifacts import write_json, write_table
-from synapnet_edge.profiling.deploy import Profile, profile_tier
+from synapnet_edge.profiling.deploy import Profile, empty_table, profile_tier
 from synapnet_edge.profiling.device import kind, usable_cores
 from synapnet_edge.profiling.random_models import random_name, write_random
 from synapnet_edge.profiling.tiers import require
@@ -91,7 +91,7 @@ def write_profile(profile: Profile, stem: Path) -> Path:
     """Write one profile as `stem`.csv, .trace.csv and .json (machine, times, what was left out)."""
     tables = [table for table in profile.tables.values() if len(table)]
     path = stem.with_name(f"{stem.name}.csv")
-    write_table(path, pd.concat(tables, ignore_index=True))
+    write_table(path, pd.concat(tables, ignore_index=True) if tables else empty_table())
     write_table(stem.with_name(f"{stem.name}.trace.csv"), profile.trace)
     facts = {"machine": profile.machine, "metric_seconds": profile.seconds, "not_measured": profile.skipped}
     write_json(stem.with_name(f"{stem.name}.json"), facts)
