@@ -56,5 +56,5 @@ def test_a_random_llama_of_the_same_size_is_written(tmp_path):
 
     cfg = SynapNetEdgeConfig(dim=64, depth=2, vocab_size=128, heads=2, ff_hidden=128, chunk_len=32)
     path = write_llama(tmp_path / "llama.gguf", cfg, 200_000)
-    sizes = [np.prod(tensor.shape) for tensor in gguf.GGUFReader(path).tensors]
+    sizes = [int(np.prod(tensor.shape)) for tensor in gguf.GGUFReader(path).tensors]
     assert abs(sum(sizes) - 200_000) < 20_000

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +138,28 @@ def test_streaming_generating_and_classifying_as_the_reference(packed, ids):
         torch.testing.assert_close(model(ids["odd"]), reference(ids["odd"]), atol=1e-4, rtol=1e-4)
         expected = reference(ids["odd"], positions)
     torch.testing.assert_close(model(ids["odd"], positions), expected, atol=1e-4, rtol=1e-4)
+
+
+@SHAPES
+@pytest.mark.parametrize("variant", ["fp16", "int4"])
+def test_decoding_in_one_call_gives_the_bits_of_step_and_read_out(packed, ids, shape, variant):
+    model = load_model(packed(shape, variant))
+    one, two = model.init_state(3), model.init_state(3)
+    for piece in ids[shape][:, :60].split([30, *[1] * 30], dim=1):
+        hidden, one = model.step(piece, one)
+        logits, two = model.decode(piece, two)
+        assert torch.equal(model.read_out(hidden[:, -1]), logits)
+
+
+def test_later_starts_are_quick(packed):
+    """Kernels come from the cache: processor time, since the machine may be busy."""
+    code = (
+        "import time, torch, synapnet_edge.runtime.fast.session, numba; start = time.process_time();"
+        f"import synapnet_edge; synapnet_edge.load_model({str(packed('odd', 'fp16'))!r});"
+        "print(time.process_time() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "compiling" not in done.stderr and float(done.stdout) < 3.0
 
 
 def test_one_outlier_token_does_not_change_another(packed, ids):

@@ -72,6 +72,32 @@ def test_the_best_instructions_are_chosen_and_missing_ones_named(caplog):
         choose(set(), "mmx")
 
 
+def test_arm_code_is_made_of_its_dot_product():
+    """Compiled for ARM, not executed: this machine may be of another kind."""
+    code = """
+import llvmlite.binding as llvm, llvmlite.ir as ir
+import synapnet_edge.runtime.fast.isa as isa
+isa.ISA = "neon"
+from synapnet_edge.runtime.fast import products
+llvm.initialize_all_targets(); llvm.initialize_all_asmprinters()
+module = ir.Module("m")
+kernels = (("row", products._row_product(4), 10), ("tile", products._tile_product(4, False), 11))
+for name, build, count in kernels:
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * count)
+    builder = ir.IRBuilder((function := ir.Function(module, kind, name)).append_basic_block())
+    build(builder, *function.args)
+    builder.ret_void()
+parsed = llvm.parse_assembly(str(module))
+machine = llvm.Target.from_triple("aarch64-linux-gnu").create_target_machine(cpu="cortex-a76", opt=1)
+print(machine.emit_assembly(parsed).count("sdot"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if "No available targets" in done.stderr or "aarch64" in done.stderr:
+        pytest.skip("this build of LLVM has no ARM code generator")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 320  # a quarter of the 1,280 byte products that the two kernels consist of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", [kind for kind in REQUIREMENTS if kind in ("avx2", "generic")])
 def test_other_instructions_give_the_same_bits(isa, tmp_path):

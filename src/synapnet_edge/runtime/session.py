@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -54,6 +55,11 @@ class Session(ABC):
     def read_out(self, hidden: Tensor) -> Tensor:
         """Logits float32 of hidden [..., D]."""
 
+    def decode(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Process ids [B, T >= 1]; logits of the last token [B, C] and the state."""
+        hidden, state = self.step(ids, state)
+        return self.read_out(hidden[:, -1]), state
+
     @abstractmethod
     def weight_bytes(self) -> int:
         """Bytes of weights and constants that stay in memory."""
@@ -75,7 +81,26 @@ class Session(ABC):
     forward_streaming = SynapNetEdge.forward_streaming
     generate = SynapNetEdge.generate
     _last = SynapNetEdge._last
-    _sample = SynapNetEdge._sample
+
+    def _sample(
+        self,
+        hidden: Tensor,
+        state: Any,
+        count: int,
+        temperature: float,
+        generator: torch.Generator | None,
+    ) -> Iterator[Tensor]:
+        """Next tokens [B, 1], one call of `decode` each."""
+        logits = self.read_out(hidden[:, -1])
+        for index in range(count):
+            if temperature > 0:
+                shares = (logits / temperature).softmax(dim=-1)
+                token = torch.multinomial(shares, 1, generator=generator)
+            else:
+                token = logits.argmax(dim=-1, keepdim=True)
+            yield token
+            if index + 1 < count:
+                logits, state = self.decode(token, state)
 
 
 def check_ids(ids: Tensor, vocabulary: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from synapnet_edge.runtime.load import BACKENDS, load_model
-from synapnet_edge.runtime.session import BackendUnavailable
+from synapnet_edge.runtime.session import BackendUnavailable, Session
 
 #: Arms that compute with float weights: the speed of a packed arm is stated against the best of them.
 FLOAT_ARMS = ("torch-fp32", "torch-bf16", "ort-fp32")
@@ -55,14 +55,20 @@ class ModelArm(Arm):
             self.step(min(4096, context - start))
 
     def step(self, tokens: int) -> Tensor:
-        first = self.state.tokens % (self.ids.shape[1] - 4096)
-        hidden, self.state = self.model.step(self.ids[:, first : first + tokens], self.state)
+        hidden, self.state = self.model.step(self.next(tokens), self.state)
         return hidden
+
+    def next(self, tokens: int) -> Tensor:
+        first = self.state.tokens % (self.ids.shape[1] - 4096)
+        return self.ids[:, first : first + tokens]
 
     @torch.inference_mode()
     def decode(self, tokens: int) -> None:
         for _ in range(tokens):
-            self.model.read_out(self.step(1)[:, -1])
+            if isinstance(self.model, Session):
+                _, self.state = self.model.decode(self.next(1), self.state)
+            else:
+                self.model.read_out(self.step(1)[:, -1])
 
     @torch.inference_mode()
     def align(self) -> None:

@@ -43,10 +43,12 @@ def compare(
         for arm in arms:
             arm.prepare(context)
             arm.decode(1)  # first calls build caches
-        for turn in range(rounds):
-            order = [*arms[turn % len(arms) :], *arms[: turn % len(arms)]]
-            for work in ("decode", "chunk"):
-                for arm in order:
+        for work in ("decode", "chunk"):
+            if work == "chunk":
+                for arm in arms:
+                    arm.align()
+            for turn in range(rounds):
+                for arm in [*arms[turn % len(arms) :], *arms[: turn % len(arms)]]:
                     times.setdefault((work, arm.name), []).append(_timed(arm, work, decode_tokens))
         for work in ("decode", "chunk"):
             found = {arm.name: np.array(times[work, arm.name]) for arm in arms}
@@ -63,14 +65,13 @@ def compare(
 
 
 def _timed(arm: Arm, work: str, decode_tokens: int) -> float:
+    """Seconds of one chunk, or of one decoded token."""
     started = time.perf_counter()
     if work == "chunk":
-        arm.align()
-        started = time.perf_counter()
         arm.chunk()
-        return time.perf_counter() - started
-    arm.decode(decode_tokens)
-    return (time.perf_counter() - started) / decode_tokens
+    else:
+        arm.decode(decode_tokens)
+    return (time.perf_counter() - started) / (1 if work == "chunk" else decode_tokens)
 
 
 def _median(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:

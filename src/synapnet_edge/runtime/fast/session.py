@@ -98,6 +98,16 @@ class FastSession(Session):
         return state
 
     def step(self, ids: Tensor, state: FastState) -> tuple[Tensor, FastState]:
+        return self._read(ids, state, None), state
+
+    def decode(self, ids: Tensor, state: FastState) -> tuple[Tensor, FastState]:
+        """See `Session.decode`; the logits come out of the same compiled call."""
+        logits = np.empty((ids.shape[0], padded(self._outputs)), np.float32)
+        self._read(ids, state, logits)
+        return torch.from_numpy(logits[:, : self._outputs]), state
+
+    def _read(self, ids: Tensor, state: FastState, logits: np.ndarray | None) -> Tensor:
+        """Hidden states of ids; with `logits` [B, padded outputs] also the last tokens' logits."""
         check_ids(ids, self.cfg.vocab_size)
         if ids.shape[0] != len(state.streams):
             raise ValueError(f"ids of {ids.shape[0]} streams, the state has {len(state.streams)}")
@@ -108,11 +118,12 @@ class FastSession(Session):
         start = 0
         while start < length:
             stop = min(length, start + state.chunk_len - state.chunk_fill)
-            for stream, row, out in zip(state.streams, rows, hidden, strict=True):
-                self._piece(stream, row[start:stop], out[start:stop])
+            for number, stream in enumerate(state.streams):
+                wanted = 0 if logits is None or stop < length else logits[number].ctypes.data
+                self._piece(stream, rows[number, start:stop], hidden[number, start:stop], wanted)
             self._advance(state, stop - start)
             start = stop
-        return torch.from_numpy(hidden[:, :, : self.cfg.dim]), state
+        return torch.from_numpy(hidden[:, :, : self.cfg.dim])
 
     def read_out(self, hidden: Tensor) -> Tensor:
         rows = hidden.detach().reshape(-1, self.cfg.dim).to(torch.float32).numpy()
@@ -133,8 +144,8 @@ class FastSession(Session):
             )
         return torch.from_numpy(logits[:, : self._outputs]).reshape(*hidden.shape[:-1], self._outputs)
 
-    def _piece(self, stream: Stream, ids: np.ndarray, out: np.ndarray) -> None:
-        arguments = (
+    def _piece(self, stream: Stream, ids: np.ndarray, out: np.ndarray, logits: int) -> None:
+        first = (
             self._plan.model,
             stream.address,
             self._space.address,
@@ -143,13 +154,12 @@ class FastSession(Session):
             out.ctypes.data,
         )
         threads = min(self.threads, len(ids))
+        last = (threads, self._plan.head_rounds, logits)
         if threads == 1:
-            self._kernels.run(*arguments, 0, 1)
+            self._kernels.run(*first, 0, *last)
             return
-        others = [
-            self._pool.submit(self._kernels.run, *arguments, index, threads) for index in range(1, threads)
-        ]
-        self._kernels.run(*arguments, 0, threads)
+        others = [self._pool.submit(self._kernels.run, *first, index, *last) for index in range(1, threads)]
+        self._kernels.run(*first, 0, *last)
         for other in others:
             other.result()
 

@@ -44,6 +44,12 @@ from synapnet_edge.runtime.fast.stages import (
 _HIDDEN, _ZERO, _HALF = np.float32(-np.inf), np.float32(0.0), np.float32(0.5)
 _ONE = np.int32(1)
 _PATIENCE = 2000
+
+
+def _entry(arguments):
+    return f"void({', '.join(['int64'] * arguments)})"
+
+
 _give_way = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -164,13 +170,25 @@ def keep_tail(model, own, space, inputs, tokens):
             storef(tail + row * i_step + 64 * v, loadf(source + 64 * v))
 
 
-@njit(
-    "void(int64, int64, int64, int64, int64, int64, int64, int64)",
-    error_model="numpy",
-    nogil=True,
-    cache=True,
-)
-def run(model, stream, space, ids, tokens, out, thread, threads):
+@njit(error_model="numpy")
+def head_rows(words, rounds, size, space, hidden, first, last, out):
+    """Logits of the normalised states first..last, from address `out` on."""
+    d_step, out_step = word(space, t.D_STEP), 256 * word(words, t.BLOCKS)
+    if rounds:
+        invoke10(
+            word(space, t.QUANTISE), first, last, hidden, d_step, size, word(space, t.ROUNDED),
+            word(space, t.R_STEP), word(space, t.X_SCALES), word(space, t.X_SUMS), word(space, t.G_STEP),
+        )  # fmt: skip
+    mine = word(space, t.THREADS)
+    invoke14(
+        word(space, t.LINEAR), words, first, last, hidden, d_step,
+        word(space, t.ROUNDED), word(space, t.R_STEP), word(space, t.X_SCALES), word(space, t.X_SUMS),
+        word(space, t.G_STEP), out - first * out_step, out_step, word(mine, t.UNPACKED), word(mine, t.STARTS),
+    )  # fmt: skip
+
+
+@njit(_entry(10), error_model="numpy", nogil=True, cache=True)
+def run(model, stream, space, ids, tokens, out, thread, threads, rounds, logits):
     """Process a piece of the open chunk; every thread of `threads` calls this with its number.
 
     Parameters
@@ -180,6 +198,8 @@ def run(model, stream, space, ids, tokens, out, thread, threads):
     ids, tokens : address of int64 token ids, and how many; they must fit in the open chunk.
     out : address
         [tokens, padded dim] float32, normalised hidden states.
+    rounds, logits : whether the head's input is rounded to int8, and the address of the last token's logits
+        (0: none wanted).
     """
     fill, dim, d_step = word(stream, t.FILL), word(model, t.DIM), word(space, t.D_STEP)
     first, last = tokens * thread // threads, tokens * (thread + 1) // threads
@@ -202,13 +222,15 @@ def run(model, stream, space, ids, tokens, out, thread, threads):
         row = token * d_step
         normalise(word(space, t.X) + row, dim, out + row, word(model, t.NORM), word(model, t.DIM_PAD) >> 4)
     wait(word(space, t.WAIT), threads)
+    if logits != 0 and thread == 0:
+        head_rows(word(model, t.HEAD), rounds, dim, space, out, tokens - 1, tokens, logits)
     if fill + tokens == word(stream, t.CHUNK) and word(stream, t.OWN_STORE) and word(model, t.USE_MEMORY):
         for index in range(thread, word(model, t.DEPTH), threads):
             own = word(stream, t.STREAM_LAYERS) + 8 * t.STREAM_LAYER_WORDS * index
             invoke4(word(space, t.WRITE), model, stream, own, mine)
 
 
-@njit("void(int64, int64, int64, int64, int64, int64, int64)", error_model="numpy", nogil=True, cache=True)
+@njit(_entry(7), error_model="numpy", nogil=True, cache=True)
 def read_out(words, rounds, size, space, hidden, tokens, out):
     """Logits of normalised states.
 
@@ -218,17 +240,7 @@ def read_out(words, rounds, size, space, hidden, tokens, out):
     size : input features.
     space, hidden, tokens, out : as in `run`; `out` is [tokens, 64 blocks] float32.
     """
-    mine, d_step = word(space, t.THREADS), word(space, t.D_STEP)
-    if rounds:
-        invoke10(
-            word(space, t.QUANTISE), 0, tokens, hidden, d_step, size, word(space, t.ROUNDED),
-            word(space, t.R_STEP), word(space, t.X_SCALES), word(space, t.X_SUMS), word(space, t.G_STEP),
-        )  # fmt: skip
-    invoke14(
-        word(space, t.LINEAR), words, 0, tokens, hidden, d_step,
-        word(space, t.ROUNDED), word(space, t.R_STEP), word(space, t.X_SCALES), word(space, t.X_SUMS),
-        word(space, t.G_STEP), out, 256 * word(words, t.BLOCKS), word(mine, t.UNPACKED), word(mine, t.STARTS),
-    )  # fmt: skip
+    head_rows(words, rounds, size, space, hidden, 0, tokens, out)
 
 
 #: Place in a work space's table -> address of the kernel that is called from there.
