@@ -47,6 +47,21 @@ def test_figure_code_exists_and_names_its_own_file(name):
     assert len({code_fingerprint(module) for module in found.code}) == len(found.code)
 
 
+def test_every_figure_has_its_part_of_the_report_and_a_sentence():
+    parts = {name: FIGURES.get(name).category for name in NAMES}
+    assert {
+        "headline": "Summary",
+        "long_context": "Benchmarks",
+        "size_ledger": "Quantisation",
+    }.items() <= parts.items()
+    assert {
+        "training_curves": "Training",
+        "eviction_grid": "Memory",
+        "deploy_rss": "Deployment",
+    }.items() <= parts.items()
+    assert all(FIGURES.get(name).about.endswith(".") for name in NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_tables_give_equal_bytes(name, thin_tables, tmp_path):
     for turn in ("a", "b"):

@@ -31,10 +31,13 @@ CATEGORIES = {
     "eviction": "Memory",
     "retention": "Memory",
     "deploy": "Deployment",
+    "deploy_trace": "Deployment",
+    "sensitivity": "Quantisation",
     "ledger": "Quantisation",
+    "rows": "Benchmarks",
+    "benchmark": "Benchmarks",
     "history": "Training",
     "probe": "Training",
-    "*": "Benchmarks",
 }
 
 
@@ -76,7 +79,9 @@ class Figure:
     @property
     def category(self) -> str:
         """Part of the report it stands in, by the most special kind of table it reads."""
-        return next(category for kind, category in CATEGORIES.items() if kind in {*self.sources, "*"})
+        if len(self.sources) > 2:  # an overview
+            return "Summary"
+        return next((part for kind, part in CATEGORIES.items() if kind in self.sources), "More")
 
     @property
     def code(self) -> tuple[str, ...]:
