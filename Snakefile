@@ -24,6 +24,7 @@ include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/quantize.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/paired.smk"
+include: "workflow/rules/equal_bytes.smk"
 include: "workflow/rules/eviction.smk"
 include: "workflow/rules/stream.smk"
 include: "workflow/rules/longbench_real.smk"
@@ -55,6 +56,13 @@ rule experiments_all:
     input:
         "results/figures/ablation.pdf",
         expand("results/experiment/{experiment}.md", experiment=EXPERIMENTS),
+
+
+rule quantization_all:
+    """Allocated against uniform bits at equal bytes: not part of `all`."""
+    input:
+        "results/figures/bit_pareto.pdf",
+        "results/figures/sensitivity.pdf",
 
 
 rule stream_all:

@@ -34,6 +34,36 @@ def benchmark(seeds=(1, 2, 3), variants=VARIANTS, lengths=(256, 512, 1024, 2048,
     return pd.DataFrame(rows)
 
 
+def equal_bytes(points=9):
+    rng = np.random.default_rng(11)
+    rows = []
+    cells = (("all tasks", 0), ("reference/niah_single", 1024), ("reference/fa", 1024))
+    for training, (task, length), i in product(("none", "qat"), cells, range(points)):
+        bits = 2.3 + 0.7 * i
+        uniform, gain = 1 - 0.8 / (1 + i) ** 2, 0.3 / (1 + i) ** 2
+        rows.append(
+            dict(model="reference", task=task, length=length, point=f"int{i}", training=training, bits=bits)
+            | dict(bytes_uniform=1e5 * bits, bytes_cajq=1e5 * bits - 7, uniform=f"uniform_int{i}")
+            | dict(score_uniform=uniform, score_cajq=uniform + gain * (i % 4 - 0.5), score_fp16=0.99)
+            | dict(seeds=3, n=504, difference=gain, ci_low=gain - 0.02, ci_high=gain + 0.02)
+            | dict(p_value=float(rng.uniform(0, 0.1)), p_holm=0.01 * i if task == "all tasks" else np.nan)
+        )
+    return pd.DataFrame(rows)
+
+
+def sensitivity(seeds=(1, 2, 3)):
+    rows = []
+    parts = ("embedding", "ssm", "attention", "memory", "ff", "head")
+    options = {"seq2": 2.1, "int3g64": 3.3, "int4g64": 4.3, "int8": 8.1, "fp16": 16.0}
+    for seed, (i, part), (option, bits) in product(seeds, enumerate(parts), options.items()):
+        loss = 0.0 if bits > 8.5 else (1 + i) * 4.0**-bits * (1 + 0.1 * seed)
+        rows.append(
+            dict(model="reference", seed=seed, component=part, option=option, parameters=10_000)
+            | dict(bits=bits, bytes=int(1250 * bits), questions=96, divergence=loss)
+        )
+    return pd.DataFrame(rows)
+
+
 def long_context(seeds=(1, 2, 3)):
     """A suite of one variant, as the workflow hands it to its own figure only."""
     from synapnet_edge.reporting.targets import TARGETS
@@ -293,6 +323,8 @@ MAKERS = {
     "eviction": eviction,
     "deploy": deploy,
     "deploy_trace": deploy_trace,
+    "equal_bytes": equal_bytes,
+    "sensitivity": sensitivity,
     "stream": stream,
     "stream_trace": stream_trace,
 }
@@ -324,6 +356,8 @@ def thin_tables():
         "eviction": grid,
         "deploy": deploy(("cpu_single",), (64,)),
         "deploy_trace": deploy_trace(("cpu_single",), 1),
+        "equal_bytes": equal_bytes(1).iloc[:1],
+        "sensitivity": sensitivity((7,)).iloc[:1],
         "stream": stream((7,), 1, 64, (64,)),
         "stream_trace": stream_trace((7,), 64, 64),
     }

@@ -10,7 +10,7 @@ from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.quantization.statistics import collect_statistics
 
 SMALL = SynapNetEdgeConfig(
-    dim=32, depth=2, vocab_size=64, heads=2, episodic_slots=4, chunk_len=16, window=8, top_k=4, ff_hidden=48
+    dim=64, depth=1, vocab_size=64, heads=2, episodic_slots=4, chunk_len=16, window=8, top_k=4, ff_hidden=64
 )
 
 

@@ -15,8 +15,8 @@ from synapnet_edge.quantization.sensitivity import measure_sensitivity
 from synapnet_edge.quantization.sizes import recipe_bytes
 from synapnet_edge.quantization.variants import CAJQ_SCOPES, VARIANTS, Budget, uniform
 
-WIDTHS = ("seq2", "int3g32", "int4g32", "int8", "fp16")
-POINTS = ("int2g32", "int3g32", "int4g32", "int8")  # the tiny model is too narrow for larger groups
+WIDTHS = ("seq2", "int3g64", "int4g64", "int8", "fp16")
+POINTS = ("int2g64", "int3g32", "int4g64", "int8")
 
 
 def table(sizes, losses):
@@ -61,9 +61,9 @@ def test_every_component_is_measured_at_every_width_and_fp16_loses_nothing(sensi
     assert (sensitivity.loc[sensitivity["option"] == "fp16", "divergence"] == 0).all()
     assert (sensitivity["divergence"] >= 0).all()
     by_option = sensitivity.groupby("option")["divergence"].sum()
-    assert by_option["int8"] < by_option["int4g32"] < by_option["seq2"]
+    assert by_option["int8"] < by_option["int4g64"] < by_option["seq2"]
     sizes = sensitivity.pivot(index="component", columns="option", values="bytes")
-    assert (sizes["fp16"] > sizes["int4g32"]).all() and (sizes["int4g32"] > sizes["seq2"]).all()
+    assert (sizes["fp16"] > sizes["int4g64"]).all() and (sizes["int4g64"] > sizes["seq2"]).all()
 
 
 def test_measuring_leaves_the_model_alone(sensitivity, outlier_model, calibration):
@@ -71,6 +71,15 @@ def test_measuring_leaves_the_model_alone(sensitivity, outlier_model, calibratio
         before = outlier_model(calibration[0])
         measure_sensitivity(outlier_model, calibration[:1], {}, ["head"], ["int8"])
         assert torch.equal(outlier_model(calibration[0]), before)
+
+
+def test_under_autocast_every_component_is_seen_too(outlier_model, outlier_statistics, calibration):
+    """Autocast keeps casts of weights, which a change in place does not reach."""
+    with torch.autocast("cpu", torch.bfloat16):
+        table = measure_sensitivity(
+            outlier_model, calibration[:1], outlier_statistics, ("ssm", "head"), ("seq2", "fp16")
+        )
+    assert (table.loc[table["option"] == "seq2", "divergence"] > 0).all()
 
 
 def test_the_file_keeps_the_budget_and_its_size_was_known(sensitivity, outlier_model, calibration, tmp_path):

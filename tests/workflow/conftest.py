@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 # Rules that only name what is wanted.
-TARGETS = {"all", "deploy_all", "ablations", "experiments_all", "stream_all", "longbench_real_all"}
+TARGETS = {
+    *("all", "deploy_all", "ablations", "experiments_all", "stream_all", "longbench_real_all"),
+    *("quantization_all", "peers_all"),
+}
 PARTS = (
     "Snakefile",
     "workflow",

@@ -98,6 +98,16 @@ def allocating():
     return [name for name in config["quantize"]["variants"] if CATALOGUE["variants"][name]["allocates"]]
 
 
+def equal_bytes_files(kind, wildcards):
+    """The tables of one kind of the suite that compares models of equal bytes."""
+    return expand(
+        TABLES[kind].replace("{suite}", "equal_bytes"),
+        model=wildcards.model,
+        seed=config["seeds"],
+        variant=suite_variants("equal_bytes"),
+    )
+
+
 def calibration_settings(wildcards):
     """Calibration batches, for the variants that collect statistics anew."""
     return config["calibrate"] if CATALOGUE["variants"][wildcards.variant]["recalibrates"] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from synapnet_edge.plotting import (  # noqa: F401  importing registers
     ablation,
     accuracy_vs_length,
+    bit_pareto,
     degradation,
     deploy_memory,
     deploy_roofline,
@@ -21,6 +22,7 @@ from synapnet_edge.plotting import (  # noqa: F401  importing registers
     pareto_latency,
     pareto_memory,
     scale_bridge,
+    sensitivity,
     size_ledger,
     storage_accuracy,
     stream_curve,

@@ -175,11 +175,6 @@ class PackedWeight:
         return stored if self.zeros is None else {**stored, "zeros": self.zeros}
 
 
-def row_block(columns: int) -> int:
-    """Codes of a row that are packed together; narrow layers would waste half of a whole block."""
-    return DEFAULT_BLOCK // 2 if columns % DEFAULT_BLOCK == DEFAULT_BLOCK // 2 else DEFAULT_BLOCK
-
-
 def _check_bits(bits: int) -> None:
     if bits not in SUPPORTED_BITS:
         raise ValueError(f"bits: found {bits!r}, expected one of {SUPPORTED_BITS}")

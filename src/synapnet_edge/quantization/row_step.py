@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from synapnet_edge.quantization.fake_quant import WeightQuantizer
-from synapnet_edge.quantization.packing import PackedWeight, row_block
+from synapnet_edge.quantization.packing import PackedWeight
 from synapnet_edge.quantization.primitives import MAX_FP16
 
 MIN_ALPHA = 1e-5
@@ -92,14 +92,8 @@ class Levels:
         """Pack ``[N, K]`` weights with one FP16 step per row."""
         step = self.step(alpha)
         codes = self.codes(weight.detach().float(), step)
-        return PackedWeight.pack(
-            codes,
-            step,
-            self.bits,
-            zero=self.offset,
-            half_step=self.shift == 0.5,
-            block=row_block(weight.shape[1]),
-        )
+        half_step = self.shift == 0.5
+        return PackedWeight.pack(codes, step, self.bits, zero=self.offset, half_step=half_step)
 
 
 class RowStepFakeQuant(torch.autograd.Function):

@@ -73,6 +73,7 @@ def measure_sensitivity(
             progress(f"{component} {option}")
             with torch.no_grad():
                 kept, parameters, size = _quantize(model, component, option, statistics)
+                torch.clear_autocast_cache()  # of the weights as they were, where a caller uses autocast
                 pairs = zip(batches, expected, strict=True) if kept else ()
                 divergence = sum(_divergence(_answers(model, *batch), answers) for batch, answers in pairs)
                 for name, weight in kept.items():

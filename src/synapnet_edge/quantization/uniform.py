@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synapnet_edge.quantization.fake_quant import WeightQuantizer
-from synapnet_edge.quantization.packing import PackedWeight, row_block
+from synapnet_edge.quantization.packing import DEFAULT_BLOCK, PackedWeight
 from synapnet_edge.quantization.primitives import (
     choose_asymmetric,
     choose_symmetric,
@@ -72,7 +72,7 @@ def pack_integer(
         bits,
         zeros=None if symmetric else zero,
         zero=2 ** (bits - 1) if symmetric else 0,
-        block=group or row_block(weight.shape[1]),
+        block=group or DEFAULT_BLOCK,
     )
 
 

@@ -6,6 +6,7 @@ from synapnet_edge.reporting.sections import (  # noqa: F401  importing register
     cost,
     deploy,
     effective_length,
+    equal_bytes,
     eviction,
     experiments,
     goals,
