@@ -8,6 +8,7 @@ import torch
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.profiling.backends import BACKENDS
+from synapnet_edge.profiling.bench import arms_of
 from synapnet_edge.profiling.dense_model import DenseModel
 from synapnet_edge.profiling.metrics.speed import Stream
 from synapnet_edge.profiling.traffic import count_macs, gathered_bytes
@@ -75,3 +76,34 @@ def test_the_dense_model_sees_the_future_and_has_a_last_position(shape):
     assert not torch.allclose(model(ids), model(changed))
     with pytest.raises(ValueError, match="expected at most 32"):
         model(torch.zeros(1, 33, dtype=torch.int64))
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    from synapnet_edge.baselines import BASELINES, Shape
+    from synapnet_edge.quantization import VARIANTS, save_quantized
+
+    sizes = {"dim": 16, "depth": 1, "vocab_size": 96, "num_classes": 8, "heads": 2, "kv_heads": 1}
+    model = BASELINES.get("llama")(Shape("llama", **sizes, head_dim=8, ff_hidden=16)).eval()
+    path = tmp_path_factory.mktemp("baseline") / "fp16.safetensors"
+    save_quantized(model, VARIANTS.get("fp16").recipe, path, variant="fp16")
+    return path
+
+
+def test_a_stored_baseline_is_an_arm_of_the_torch_backends_only(baseline):
+    arms, skipped = arms_of({"fp16": baseline}, ("torch-fp32", "fast"), "cpu")
+    assert [arm.key for arm in arms] == ["fp16/torch-fp32"]
+    assert skipped == {"fp16/fast": "the backend does not compute models of this kind"}
+
+
+def test_the_state_of_a_baseline_with_a_cache_grows_with_its_context(baseline):
+    session = BACKENDS.get("torch-fp32").load(baseline, "cpu", 1)
+    stream = Stream(session, session.place(np.arange(72) % 96))
+    stream.advance(16, 16)
+    small = session.state_bytes(stream.state)
+    stream.advance(64, 16)
+    assert session.state_bytes(stream.state) > 2 * small
+    assert session.store_bytes(stream.state) is None
+    before = stream.state.tokens
+    stream.decode(1)
+    assert stream.state.tokens == before

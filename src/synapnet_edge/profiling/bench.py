@@ -117,6 +117,10 @@ def arms_of(
     for variant, path in model_paths.items():
         for name in backends:
             backend = BACKENDS.get(name)
-            if name not in skipped and backend.takes(variant):
+            if name in skipped or not backend.takes(variant):
+                continue
+            if backend.reads(Path(path)):
                 arms.append(Arm(variant, backend, Path(path)))
+            else:
+                skipped[f"{variant}/{name}"] = "the backend does not compute models of this kind"
     return arms, skipped

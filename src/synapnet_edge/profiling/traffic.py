@@ -9,6 +9,8 @@ import torch
 
 from synapnet_edge.artifacts import read_tensors
 
+TOKEN_TABLES = ("embed.token.", "embed.prior")  # names of tensors of which a token reads one row
+
 
 @dataclass(frozen=True)
 class Work:
@@ -26,9 +28,9 @@ def count_macs(path: Path, context: int, piece: int) -> Work:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from synapnet_edge.quantization.checkpoint import load_model
+    from synapnet_edge.baselines.files import load_any
 
-    model = load_model(path)
+    model = load_any(path)
     ids = torch.zeros(1, context + piece, dtype=torch.int64)
     # The plain form of the attention, since fused kernels of some devices are not counted.
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
@@ -50,5 +52,5 @@ def gathered_bytes(path: Path, parameter_bytes: int) -> float:
     """
     tensors, _ = read_tensors(path)
     sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()}
-    table = sum(size for name, size in sizes.items() if name.startswith(("embed.token.", "embed.prior")))
+    table = sum(size for name, size in sizes.items() if name.startswith(TOKEN_TABLES))
     return parameter_bytes * table / sum(sizes.values())

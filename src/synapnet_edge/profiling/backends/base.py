@@ -93,6 +93,10 @@ class Backend(ABC):
     def takes(self, variant: str) -> bool:
         """Whether this backend measures models of a variant."""
 
+    def reads(self, path: Path) -> bool:
+        """Whether it can compute the model in a file: any, unless a backend says otherwise."""
+        return True
+
     @abstractmethod
     def missing(self, device: str) -> str | None:
         """Why it cannot compute on `device` here, in one line; None if it can."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from synapnet_edge.profiling.backends.base import Backend, StreamSession
 from synapnet_edge.profiling.device import kind
+from synapnet_edge.profiling.stored import is_baseline
 
 NEEDS = {"fast": "numba", "onnx": "onnxruntime"}
 
@@ -39,6 +40,9 @@ class Packed(Backend):
 
     def takes(self, variant: str) -> bool:
         return True
+
+    def reads(self, path: Path) -> bool:
+        return not is_baseline(path)
 
     def missing(self, device: str) -> str | None:
         if kind(device) != "cpu":

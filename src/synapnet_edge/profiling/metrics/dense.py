@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from synapnet_edge.artifacts import read_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.profiling.backends import StreamSession
 from synapnet_edge.profiling.bench import Bench
 from synapnet_edge.profiling.dense_model import DenseModel
 from synapnet_edge.profiling.metrics.speed import Stream
+from synapnet_edge.profiling.stored import configuration, is_baseline
 from synapnet_edge.profiling.timing import interleave, timed
 from synapnet_edge.results_tree import DENSE
 
@@ -27,7 +27,10 @@ def measure(bench: Bench) -> None:
     lengths = sorted(bench.settings.dense_lengths)
     if not lengths or not bench.arms:
         return
-    cfg = shape_of(bench)
+    if is_baseline(bench.arms[0].path):
+        bench.skipped["metric dense"] = "the dense model has the shape of this package's own models only"
+        return
+    cfg = SynapNetEdgeConfig.from_dict(configuration(bench.arms[0].path))
     torch.manual_seed(bench.settings.seed)
     dense = DenseModel(cfg, lengths[-1]).eval()
     passes: dict[str, Callable[[int], None]] = {}
@@ -53,12 +56,6 @@ def measure(bench: Bench) -> None:
     whole = f"positions for {lengths[-1]} tokens included"
     held = sum(parameter.numel() for parameter in dense.parameters())
     bench.add((DENSE, "torch-fp32"), 0, "parameters", "1", [held], whole)
-
-
-def shape_of(bench: Bench) -> SynapNetEdgeConfig:
-    """The configuration that the measured files carry."""
-    _, metadata = read_tensors(bench.arms[0].path)
-    return SynapNetEdgeConfig.from_dict(metadata["config"])
 
 
 def _dense_pass(

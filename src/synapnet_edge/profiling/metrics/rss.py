@@ -10,7 +10,6 @@ from synapnet_edge.profiling.bench import Bench
 from synapnet_edge.profiling.device import counts_allocations
 from synapnet_edge.profiling.metrics.probes import readings
 from synapnet_edge.profiling.random_models import write_random
-from synapnet_edge.profiling.timing import rotated
 
 # A model of every kind of layer that weighs next to nothing.
 SMALLEST = {
@@ -51,18 +50,13 @@ def measure(bench: Bench) -> None:
 
 
 def _runtimes(bench: Bench) -> dict[str, list[float]]:
-    """backend -> RSS of processes that hold the backend's code, kernels and threads, but hardly a model."""
+    """backend -> RSS of a process that holds the backend's code, kernels and threads, but hardly a model."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = write_random(SMALLEST, ["fp16"], Path(folder))["fp16"]
         names = list(dict.fromkeys(arm.backend.name for arm in bench.detailed()))
-        for turn in range(bench.settings.rss_repeats):
-            for name in rotated(names, turn):
-                place = {
-                    "device": bench.device,
-                    "chunk_size": SMALLEST["chunk_len"],
-                    "threads": bench.threads,
-                }
-                reading = processes.probe(path, name, (SMALLEST["chunk_len"],), **place)
-                found.setdefault(name, []).append(reading["steady_rss_bytes"])
+        place = {"device": bench.device, "chunk_size": SMALLEST["chunk_len"], "threads": bench.threads}
+        for name in names:
+            reading = processes.probe(path, name, (SMALLEST["chunk_len"],), **place)
+            found[name] = [reading["steady_rss_bytes"]]
     return found
