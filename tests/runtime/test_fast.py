@@ -152,14 +152,14 @@ def test_decoding_in_one_call_gives_the_bits_of_step_and_read_out(packed, ids, s
 
 
 def test_later_starts_are_quick(packed):
-    """Kernels come from the cache: processor time, since the machine may be busy."""
+    """Kernels come from the cache. (Processor time, with room for a busy machine; compiling takes 15 s.)"""
     code = (
         "import time, torch, synapnet_edge.runtime.fast.session, numba; start = time.process_time();"
         f"import synapnet_edge; synapnet_edge.load_model({str(packed('odd', 'fp16'))!r});"
         "print(time.process_time() - start)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "compiling" not in done.stderr and float(done.stdout) < 3.0
+    assert "compiling" not in done.stderr and float(done.stdout) < 8.0
 
 
 def test_one_outlier_token_does_not_change_another(packed, ids):

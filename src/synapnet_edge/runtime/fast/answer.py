@@ -6,7 +6,14 @@ import numpy as np
 
 from synapnet_edge.runtime.fast import table as t
 from synapnet_edge.runtime.fast.calls import project, word
-from synapnet_edge.runtime.fast.lookup import attend, chunk_bias, place_entry, place_queries, read_memory
+from synapnet_edge.runtime.fast.lookup import (
+    attend,
+    chunk_bias,
+    place_entry,
+    place_queries,
+    rank,
+    read_memory,
+)
 from synapnet_edge.runtime.fast.simd import getf, kernel, loadf, setf, storef
 
 _HIDDEN, _ZERO = np.float32(-np.inf), np.float32(0.0)
@@ -54,44 +61,54 @@ def look_up(
 def attend_rows(model, stream, own, space, mine, first, last):
     """The attention's answers for tokens first..last, where `project` finds them."""
     heads, width, vectors = word(model, t.HEADS), word(model, t.WIDTH), word(model, t.WIDTH_PAD) >> 4
-    blocks, fill = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL)
+    room, fill, line = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL), word(mine, t.LINE)
     d_step, q_step = word(space, t.D_STEP), word(space, t.Q_STEP)
-    bias, logits, acc = word(mine, t.BIAS), word(mine, t.LOGITS), word(mine, t.ACC)
-    salience, found = word(own, t.LOG_SALIENCE), word(space, t.PROJECTED)
-    for token in range(first, last):
-        chunk_bias(
-            fill + token, word(model, t.BLOCK), word(model, t.TOP_K), salience,
-            word(mine, t.PADDED), word(mine, t.RANKS), bias,
-        )  # fmt: skip
+    bias, salience, ranks = word(mine, t.BIAS), word(own, t.LOG_SALIENCE), word(mine, t.RANKS)
+    block, top_k = word(model, t.BLOCK), word(model, t.TOP_K)
+    token, ranked = first, 0
+    while token < last:
+        queries = 4 if last - token >= 4 else 1
+        at = fill + token + queries - 1
+        for q in range(queries):
+            local = ((fill + token + q) // block - 1) * block
+            if local > top_k and local != ranked:
+                rank(salience, local, word(mine, t.PADDED), ranks)
+                ranked = local
+            chunk_bias(fill + token + q, local, top_k, (at + 16) >> 4, salience, ranks, bias + q * line)
         attend(
-            fill + token, heads, width, vectors, word(space, t.QUERY_A) + token * q_step,
-            word(own, t.A_KEYS), word(own, t.A_VALUES), blocks, bias, logits, acc, found + token * d_step,
+            queries, at, heads, width, vectors, word(space, t.QUERY_A) + token * q_step, q_step,
+            word(own, t.A_KEYS), word(own, t.A_VALUES), room, bias, word(mine, t.LOGITS), line,
+            word(mine, t.ACC), word(space, t.PROJECTED) + token * d_step, d_step,
         )  # fmt: skip
+        token += queries
 
 
 @kernel(9)
 def read_rows(model, layer, stream, own, space, mine, thread, first, last):
     """The memory's answers for tokens first..last, where `project` finds them."""
     heads, width, vectors = word(model, t.HEADS), word(model, t.WIDTH), word(model, t.WIDTH_PAD) >> 4
-    blocks, fill = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL)
+    room, fill, line = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL), word(mine, t.LINE)
     d_step, q_step = word(space, t.D_STEP), word(space, t.Q_STEP)
-    bias, logits, acc = word(mine, t.BIAS), word(mine, t.LOGITS), word(mine, t.ACC)
-    salience, found = word(own, t.LOG_SALIENCE), word(space, t.PROJECTED)
-    stored = word(own, t.S_ENTRIES)
-    s_blocks = (stored + 15) >> 4
-    mass = word(own, t.MASS)
+    bias, salience, stored = word(mine, t.BIAS), word(own, t.LOG_SALIENCE), word(own, t.S_ENTRIES)
+    s_blocks, mass = (stored + 15) >> 4, word(own, t.MASS)
     if mass:
         mass += thread * word(own, t.MASS_STEP)
-    for v in range(s_blocks):
-        storef(bias + 64 * v, loadf(word(own, t.S_BIAS) + 64 * v))
-    opened = bias + 64 * s_blocks
-    for token in range(first, last):
-        at = fill + token
-        for n in range((at + 15) & ~15):
-            setf(opened + 4 * n, getf(salience + 4 * n) if n < at else _HIDDEN)
+    for q in range(4 if last - first >= 4 else 1):
+        for v in range(s_blocks):
+            storef(bias + q * line + 64 * v, loadf(word(own, t.S_BIAS) + 64 * v))
+    opened, token = bias + 64 * s_blocks, first
+    while token < last:
+        queries = 4 if last - token >= 4 else 1
+        at = fill + token + queries - 1
+        for q in range(queries):
+            for n in range((at + 15) & ~15):
+                seen = n < fill + token + q
+                setf(opened + q * line + 4 * n, getf(salience + 4 * n) if seen else _HIDDEN)
         read_memory(
-            at, heads, width, vectors, word(space, t.QUERY_M) + token * q_step,
-            word(own, t.M_KEYS), word(own, t.M_VALUES), blocks, bias, logits, acc, found + token * d_step,
+            queries, at, heads, width, vectors, word(space, t.QUERY_M) + token * q_step, q_step,
+            word(own, t.M_KEYS), word(own, t.M_VALUES), room, bias, word(mine, t.LOGITS), line,
+            word(mine, t.ACC), word(space, t.PROJECTED) + token * d_step, d_step,
             word(own, t.S_KEYS), word(own, t.S_VALUES), s_blocks, word(own, t.S_ROOM), stored, mass,
             word(layer, t.M_NULL), word(layer, t.M_FOUND),
         )  # fmt: skip
+        token += queries

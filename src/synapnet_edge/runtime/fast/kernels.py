@@ -27,6 +27,7 @@ _COMPILED = [
     "embed",
     "isa",
     "lookup",
+    "lookup_tiles",
     "products",
     "remember",
     "simd",

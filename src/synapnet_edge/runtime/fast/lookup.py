@@ -7,6 +7,16 @@ import math
 import numpy as np
 from numba import njit
 
+from synapnet_edge.runtime.fast.lookup_tiles import (
+    collect_1x1,
+    collect_1x2,
+    collect_4x1,
+    collect_4x2,
+    match_1x1,
+    match_1x4,
+    match_4x1,
+    match_4x4,
+)
 from synapnet_edge.runtime.fast.simd import (
     above,
     add,
@@ -73,35 +83,25 @@ def put_key(key, keys, blocks, width, head, n):
 
 
 @njit(error_model="numpy")
-def match(query, width, keys, blocks, bias, out):
-    """Logits of one query against blocks of sixteen keys: `bias + q . k`."""
-    step = 64 * width
-    while blocks >= 4:
-        s0 = s1 = s2 = s3 = splatf(_ZERO)
-        k = keys
-        for j in range(width):
-            q = spreadf(query + 4 * j)
-            s0 = fma(q, loadf(k), s0)
-            s1 = fma(q, loadf(k + step), s1)
-            s2 = fma(q, loadf(k + 2 * step), s2)
-            s3 = fma(q, loadf(k + 3 * step), s3)
-            k += 64
-        storef(out, add(s0, loadf(bias)))
-        storef(out + 64, add(s1, loadf(bias + 64)))
-        storef(out + 128, add(s2, loadf(bias + 128)))
-        storef(out + 192, add(s3, loadf(bias + 192)))
-        keys += 4 * step
-        bias += 256
-        out += 256
-        blocks -= 4
-    for _ in range(blocks):
-        s0 = splatf(_ZERO)
-        for j in range(width):
-            s0 = fma(spreadf(query + 4 * j), loadf(keys + 64 * j), s0)
-        storef(out, add(s0, loadf(bias)))
-        keys += step
-        bias += 64
-        out += 64
+def match(queries, query, step, width, keys, blocks, bias, out, line):
+    """Logits of one or four queries against blocks of sixteen keys: `bias + q . k`."""
+    size = 64 * width
+    while blocks > 0:
+        many = blocks >= 4
+        if queries == 4:
+            if many:
+                match_4x4(query, step, width, keys, size, bias, out, line)
+            else:
+                match_4x1(query, step, width, keys, size, bias, out, line)
+        elif many:
+            match_1x4(query, step, width, keys, size, bias, out, line)
+        else:
+            match_1x1(query, step, width, keys, size, bias, out, line)
+        done = 4 if many else 1
+        keys += done * size
+        bias += done * 64
+        out += done * 64
+        blocks -= done
 
 
 @njit(error_model="numpy")
@@ -125,88 +125,114 @@ def exponentials(logits, blocks, top):
 
 
 @njit(error_model="numpy")
-def collect(weights, count, values, step, out, vectors, fresh):
-    """`out (+)= sum over n of weights[n] * values[n]`; four sums, so that none waits for the other."""
-    for v in range(vectors):
-        s0 = splatf(_ZERO) if fresh else loadf(out + 64 * v)
-        s1 = s2 = s3 = splatf(_ZERO)
-        row, w = values + 64 * v, weights
-        left = count
-        while left >= 4:
-            s0 = fma(spreadf(w), loadf(row), s0)
-            s1 = fma(spreadf(w + 4), loadf(row + step), s1)
-            s2 = fma(spreadf(w + 8), loadf(row + 2 * step), s2)
-            s3 = fma(spreadf(w + 12), loadf(row + 3 * step), s3)
-            row += 4 * step
-            w += 16
-            left -= 4
-        for _ in range(left):
-            s0 = fma(spreadf(w), loadf(row), s0)
-            row += step
-            w += 4
-        storef(out + 64 * v, add(add(s0, s1), add(s2, s3)))
+def collect(queries, weights, line, count, values, step, out, vectors):
+    """`out += sum over n of weights[n] * values[n]` for one or four queries."""
+    row, v = 64 * vectors, 0
+    while v < vectors:
+        two = vectors - v >= 2
+        part, place = values + 64 * v, out + 64 * v
+        if queries == 4:
+            if two:
+                collect_4x2(weights, line, count, part, step, place, row)
+            else:
+                collect_4x1(weights, line, count, part, step, place, row)
+        elif two:
+            collect_1x2(weights, line, count, part, step, place, row)
+        else:
+            collect_1x1(weights, line, count, part, step, place, row)
+        v += 2 if two else 1
 
 
 @njit(error_model="numpy")
-def chunk_bias(at, block, top_k, log_salience, padded, ranks, bias):
-    """Log-salience of the keys that token `at` of the open chunk sees, -inf for the others, whole vectors.
+def clear(address, vectors):
+    """Zeros."""
+    for v in range(vectors):
+        storef(address + 64 * v, splatf(_ZERO))
 
-    It sees its own and the previous block of tokens up to itself, and the `top_k` most salient before those.
+
+@njit(error_model="numpy")
+def chunk_bias(at, local, top_k, blocks, log_salience, ranks, bias):
+    """Log-salience of the keys that token `at` of the open chunk sees, -inf for others, `blocks` vectors.
+
+    It sees its own and the previous block of tokens up to itself, and of those before, whose number is
+    `local`, the `top_k` most salient (`ranks`).
     """
-    local = (at // block - 1) * block
-    some = local > top_k
-    if some:
-        rank(log_salience, local, padded, ranks)
-    for n in range((at + 16) & ~15):
+    for n in range(16 * blocks):
         seen = n <= at
-        if some and n < local:
+        if local > top_k and n < local:
             seen = geti(ranks + 4 * n) < top_k
         setf(bias + 4 * n, getf(log_salience + 4 * n) if seen else _HIDDEN)
 
 
 @njit(error_model="numpy")
-def attend(at, heads, width, vectors, query, keys, values, chunk_blocks, bias, logits, acc, out):
-    """Sparse attention of token `at` of the open chunk; `query` and the values are padded per head."""
+def attend(
+    queries, at, heads, width, vectors, query, q_step, keys, values, chunk_blocks, bias, logits, line, acc,
+    out, step,
+):  # fmt: skip
+    """Sparse attention of one or four tokens, the last of them `at`; queries and values are padded per head.
+
+    Of four tokens, the earlier ones give the keys behind themselves the weight 0, which changes no bit.
+    """
     blocks, row = (at + 16) >> 4, 64 * vectors
+    shares = acc + queries * row
     for head in range(heads):
-        match(query + head * row, width, keys + head * chunk_blocks * width * 64, blocks, bias, logits)
-        top = highest(logits, blocks)
-        share = _ONE / exponentials(logits, blocks, top)
-        collect(logits, at + 1, values + head * chunk_blocks * 16 * row, row, acc, vectors, True)
-        for v in range(vectors):
-            storef(out + 4 * head * width + 64 * v, mul(loadf(acc + 64 * v), splatf(share)))
+        match(
+            queries, query + head * row, q_step, width, keys + head * chunk_blocks * width * 64, blocks, bias,
+            logits, line,
+        )  # fmt: skip
+        for q in range(queries):
+            top = highest(logits + q * line, blocks)
+            setf(shares + 4 * q, _ONE / exponentials(logits + q * line, blocks, top))
+        clear(acc, queries * vectors)
+        collect(queries, logits, line, at + 1, values + head * chunk_blocks * 16 * row, row, acc, vectors)
+        for q in range(queries):
+            share = spreadf(shares + 4 * q)
+            for v in range(vectors):
+                place = out + q * step + 4 * head * width + 64 * v
+                storef(place, mul(loadf(acc + q * row + 64 * v), share))
 
 
 @njit(error_model="numpy")
 def read_memory(
-    at, heads, width, vectors, query, keys, values, chunk_blocks, bias, logits, acc, out,
-    s_keys, s_values, s_blocks, s_room, s_count, mass, null, found,
+    queries, at, heads, width, vectors, query, q_step, keys, values, chunk_blocks, bias, logits, line, acc,
+    out, step, s_keys, s_values, s_blocks, s_room, s_count, mass, null, found,
 ):  # fmt: skip
-    """The memory's read of token `at`: stored entries, earlier tokens of the open chunk, the null slot.
+    """The memory's read of one or four tokens, the last of them `at`: entries, earlier tokens, null slot.
 
-    `bias` holds the stored entries' (`s_blocks` vectors) and then the open tokens'. `query` is scaled; its
+    `bias` holds the stored entries' (`s_blocks` vectors) and then the open tokens'. Queries are scaled; their
     last feature alone answers to the null slot, whose value is zero.
     """
     blocks, row = (at + 15) >> 4, 64 * vectors
+    shares, opened = acc + queries * row, logits + 64 * s_blocks
     for head in range(heads):
-        q = query + head * row
-        match(q, width, s_keys + head * s_room * width * 64, s_blocks, bias, logits)
-        opened = logits + 64 * s_blocks
-        match(q, width, keys + head * chunk_blocks * width * 64, blocks, bias + 64 * s_blocks, opened)
-        none = getf(q + 4 * (width - 1)) * getf(null + 4 * head) * np.float32(width)
-        top = max(highest(logits, s_blocks + blocks), none)
-        sums = exponentials(logits, s_blocks + blocks, top)
-        share = _ONE / (sums + largest(exp(splatf(none - top))))
-        collect(logits, s_count, s_values + head * s_room * 16 * row, row, acc, vectors, True)
-        collect(opened, at, values + head * chunk_blocks * 16 * row, row, acc, vectors, False)
-        if mass != 0:
-            for v in range(s_blocks):
-                given = fma(loadf(logits + 64 * v), splatf(share), loadf(mass + 64 * v))
-                storef(mass + 64 * v, given)
-        for v in range(vectors):
-            storef(out + 4 * head * width + 64 * v, mul(loadf(acc + 64 * v), splatf(share)))
-        last = out + 4 * (head * width + width - 1)
-        setf(last, getf(last) * getf(found + 4 * head))
+        first = query + head * row
+        match(
+            queries, first, q_step, width, s_keys + head * s_room * width * 64, s_blocks, bias, logits, line
+        )
+        match(
+            queries, first, q_step, width, keys + head * chunk_blocks * width * 64, blocks,
+            bias + 64 * s_blocks, opened, line,
+        )  # fmt: skip
+        for q in range(queries):
+            own = logits + q * line
+            none = getf(first + q * q_step + 4 * (width - 1)) * getf(null + 4 * head) * np.float32(width)
+            top = max(highest(own, s_blocks + blocks), none)
+            sums = exponentials(own, s_blocks + blocks, top)
+            share = _ONE / (sums + largest(exp(splatf(none - top))))
+            setf(shares + 4 * q, share)
+            if mass != 0:
+                for v in range(s_blocks):
+                    given = fma(loadf(own + 64 * v), splatf(share), loadf(mass + 64 * v))
+                    storef(mass + 64 * v, given)
+        clear(acc, queries * vectors)
+        collect(queries, logits, line, s_count, s_values + head * s_room * 16 * row, row, acc, vectors)
+        collect(queries, opened, line, at, values + head * chunk_blocks * 16 * row, row, acc, vectors)
+        for q in range(queries):
+            share, place = spreadf(shares + 4 * q), out + q * step + 4 * head * width
+            for v in range(vectors):
+                storef(place + 64 * v, mul(loadf(acc + q * row + 64 * v), share))
+            last = place + 4 * (width - 1)
+            setf(last, getf(last) * getf(found + 4 * head))
 
 
 @njit(error_model="numpy")

@@ -79,11 +79,13 @@ def normalise(source, size, out, weight, room):
 
 @kernel(10)
 def quantise(first, last, x, x_step, size, codes, code_step, scales, sums, group_step):
-    """Round tokens to int8, one scale per token and 64 features; stores codes, scales and sums of codes.
+    """Round tokens to int8, one scale per token and 64 features; stores codes and scales.
 
-    Several tokens get codes with the offset that `tile` products want, a single one plain int8 codes.
+    Several tokens get codes with the offset that tile products want; a single one gets plain int8 codes, and
+    their sums, which its products want.
     """
-    offset = splati(np.int32(p.dots.ACTIVATION_OFFSET if last - first > 1 else 0))
+    alone = last - first == 1
+    offset = splati(np.int32(0 if alone else p.dots.ACTIVATION_OFFSET))
     for t in range(first, last):
         source, target = x + t * x_step, codes + t * code_step
         for g in range((size + 63) >> 6):
@@ -100,7 +102,8 @@ def quantise(first, last, x, x_step, size, codes, code_step, scales, sums, group
             store_bytes(target + 32, addi(c2, offset))
             store_bytes(target + 48, addi(c3, offset))
             setf(scales + t * group_step + 4 * g, scale)
-            setf(sums + t * group_step + 4 * g, np.float32(totali(addi(addi(c0, c1), addi(c2, c3)))))
+            if alone:
+                setf(sums + t * group_step + 4 * g, np.float32(totali(addi(addi(c0, c1), addi(c2, c3)))))
             source += 256
             target += 64
 

@@ -149,7 +149,7 @@ class Space:
         for words in self._tables:
             words[t.UNPACKED] = self.arena.new(64 * widest, np.int8).ctypes.data
             words[t.STARTS] = self.arena.new(widest, np.int32).ctypes.data
-            words[t.ACC] = self.arena.new(padded(cfg.head_dim, 16), np.float32).ctypes.data
+            words[t.ACC] = self.arena.new(4 * padded(cfg.head_dim, 16) + 16, np.float32).ctypes.data
         self.words[t.THREADS] = self._tables.ctypes.data
         self.address = self.words.ctypes.data
         self._lines, self._scratch = 0, Arena()
@@ -159,6 +159,8 @@ class Space:
         if lookups <= self._lines:
             return
         self._lines, self._scratch = lookups, Arena()
+        line = padded(lookups, 16) + 16
         for words in self._tables:
-            for place in (t.LOGITS, t.BIAS, t.PADDED, t.RANKS):
-                words[place] = self._scratch.new(padded(lookups, 16) + 16, np.float32).ctypes.data
+            for place, lines in ((t.LOGITS, 4), (t.BIAS, 4), (t.PADDED, 1), (t.RANKS, 1)):
+                words[place] = self._scratch.new(lines * line, np.float32).ctypes.data
+            words[t.LINE] = 4 * line

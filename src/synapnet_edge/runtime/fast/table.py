@@ -46,7 +46,9 @@ STREAM_LAYER_WORDS = 15
     ROUNDED, X_SCALES, X_SUMS, WAIT, D_STEP, I_STEP, F_STEP, Q_STEP, R_STEP, G_STEP, PIECE, THREADS,
     # addresses of the kernels
     LINEAR, QUANTISE, EMBED, LOOK_UP, ATTEND, READ, WRITE,
-) = range(30)  # fmt: skip
-SPACE_WORDS = 30
-(UNPACKED, STARTS, LOGITS, BIAS, PADDED, RANKS, ACC) = range(7)
-THREAD_WORDS = 7
+    TRACE,  # 0, or the address of an address to which rounded activations are copied (tests)
+) = range(31)  # fmt: skip
+SPACE_WORDS = 31
+# `LOGITS`, `BIAS` and `ACC` have room for four queries; `LINE` is the bytes of one in the first two.
+(UNPACKED, STARTS, LOGITS, BIAS, PADDED, RANKS, ACC, LINE) = range(8)
+THREAD_WORDS = 8
