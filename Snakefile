@@ -25,6 +25,7 @@ include: "workflow/rules/quantize.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/paired.smk"
 include: "workflow/rules/equal_bytes.smk"
+include: "workflow/rules/qat_share.smk"
 include: "workflow/rules/eviction.smk"
 include: "workflow/rules/stream.smk"
 include: "workflow/rules/longbench_real.smk"
@@ -59,10 +60,11 @@ rule experiments_all:
 
 
 rule quantization_all:
-    """Allocated against uniform bits at equal bytes: not part of `all`."""
+    """Allocated against uniform bits at equal bytes, and the share of QAT: not part of `all`."""
     input:
         "results/figures/bit_pareto.pdf",
         "results/figures/sensitivity.pdf",
+        "results/figures/qat_share.pdf",
 
 
 rule stream_all:

@@ -306,6 +306,7 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         yield from ((kind, (*key, index), name) for index, name in enumerate(values))
     for key, block in _training_blocks(config):
         yield from (("tasks", (*key, "mixture", name), name) for name in block.get("mixture", ()))
+    yield "variants", ("qat_share", "variant"), config["qat_share"]["variant"]
     yield "variants", ("eviction", "variant"), eviction["variant"]
     yield "variants", ("stream", "variant"), config["stream"]["variant"]
     yield "policies", ("stream", "policy"), config["stream"]["policy"]

@@ -24,6 +24,7 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "sensitivity": ("training.sensitivity",),
     "quantize": ("training.quantize",),
     "benchmark": ("evaluation.runner", "quantization.checkpoint", "training.objective"),
+    "qat_share": ("experiments.qat_share", "training.objective"),
     "equal_bytes": ("evaluation.equal_bytes", "results_tree"),
     "paired": ("evaluation.paired", "results_tree"),
     "retention": ("training.retention", "quantization.checkpoint", "training.objective"),

@@ -24,6 +24,7 @@ TABLES: dict[str, str] = {
     "benchmark": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.csv",
     "rows": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.rows.csv.gz",
     "paired": "results/paired.csv",
+    "qat_share": "results/qat_share/share{share}/seed{seed}.csv",
     "equal_bytes": "results/equal_bytes/{model}.csv",
     "retention": "results/eviction/retention/seed{seed}.csv",
     "eviction": "results/eviction/grid/seed{seed}/{policy}.csv",

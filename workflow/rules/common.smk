@@ -58,6 +58,7 @@ wildcard_constraints:
     name="|".join(CATALOGUE["figures"]),
     experiment="|".join(EXPERIMENTS),
     baseline="|".join(LONGBENCH["baselines"]),
+    share=r"[0-9.]+",
     arm="|".join(sorted({arm for block in EXPERIMENTS.values() for arm in block["arms"]})),
 
 
@@ -106,6 +107,32 @@ def equal_bytes_files(kind, wildcards):
         seed=config["seeds"],
         variant=suite_variants("equal_bytes"),
     )
+
+
+def qat_share_arm():
+    """Experiment and arm that the share of quantised training varies."""
+    return config["qat_share"]["experiment"], config["qat_share"]["arm"]
+
+
+def qat_share_cells(wildcards):
+    """What its models are scored on, with the seed of the rows."""
+    cells = EXPERIMENTS[config["qat_share"]["experiment"]]["evaluate"]
+    return {**cells, "test_seed": config["benchmark"]["test_seed"]}
+
+
+def qat_share_code(wildcards):
+    """`code` of training and scoring them."""
+    experiment, arm = qat_share_arm()
+    trained = arms.training_of(config, experiment, arm)["mixture"]
+    scored = task_names(EXPERIMENTS[experiment]["evaluate"])
+    return code("qat_share", "tasks", tuple(dict.fromkeys([*trained, *scored])))
+
+
+def qat_share_files():
+    """Tables of all shares and seeds."""
+    block = config["qat_share"]
+    seeds = EXPERIMENTS[block["experiment"]]["seeds"]
+    return expand(TABLES["qat_share"], share=block["shares"], seed=seeds)
 
 
 def calibration_settings(wildcards):
@@ -323,6 +350,8 @@ def table_files(kind, suites=None):
     """All tables of one kind; of the benchmark, those of some suites (default: all that are run)."""
     if kind == "experiment":
         return [file for experiment in RUN["experiments"] for file in experiment_files(experiment)]
+    if kind == "qat_share":
+        return qat_share_files()
     if kind in ("stream", "stream_trace"):
         return stream_files(kind)
     more = random_files(TABLES[kind]) if kind in ("deploy", "deploy_trace") else []

@@ -21,6 +21,7 @@ from synapnet_edge.plotting import (  # noqa: F401  importing registers
     needlebench,
     pareto_latency,
     pareto_memory,
+    qat_share,
     scale_bridge,
     sensitivity,
     size_ledger,
