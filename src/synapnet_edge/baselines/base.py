@@ -130,6 +130,11 @@ class Baseline(nn.Module):
         """Bytes that one stream carries, as deployed: keys and values in FP16, recurrent states in FP32."""
         return sum(layer.nbytes() for layer in state.layers)
 
+    def skeleton(self) -> Baseline:
+        """A copy of this model's shape on the meta device: its states have real shapes and no contents."""
+        with torch.device("meta"):
+            return type(self)(self.cfg).eval()
+
     def component_parameters(self) -> dict[str, int]:
         """Parameters by component; the values add up to the model's total."""
         counts: dict[str, int] = {}
