@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synapnet_edge.baselines import falcon_h1, hymba, llama, mamba2
+from synapnet_edge.baselines import em_llm, falcon_h1, hymba, llama, mamba2
 from synapnet_edge.baselines.base import BASELINES, Baseline, StreamState, count_parameters
 from synapnet_edge.baselines.library import BaselineUnavailable
 from synapnet_edge.baselines.shape import Shape, fit
@@ -14,6 +14,7 @@ __all__ = [
     "Shape",
     "StreamState",
     "count_parameters",
+    "em_llm",
     "falcon_h1",
     "fit",
     "hymba",
