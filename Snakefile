@@ -28,6 +28,7 @@ include: "workflow/rules/equal_bytes.smk"
 include: "workflow/rules/qat_share.smk"
 include: "workflow/rules/eviction.smk"
 include: "workflow/rules/stream.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/longbench_real.smk"
 include: "workflow/rules/task_tables.smk"
 include: "workflow/rules/deploy.smk"
@@ -79,6 +80,14 @@ rule deploy_all:
     input:
         expand("results/figures/{name}.pdf", name=DEPLOY_FIGURES),
         "results/deploy.md",
+
+
+rule baselines_all:
+    """Every baseline with figures and report: not part of `all`."""
+    input:
+        expand("results/figures/baselines_{name}.pdf", name=["accuracy", "bytes", "pareto"]),
+        ["results/figures/baselines_kv.pdf"] if "llama" in BASELINES["models"] else [],
+        "results/baselines.md",
 
 
 rule longbench_real_all:

@@ -28,6 +28,8 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
 
     An own task of the user also has ``uses`` (the package's modules its file imports) and ``definition``.
     """
+    from synapnet_edge.baselines import BASELINES
+    from synapnet_edge.baselines.kv import KV_POLICIES
     from synapnet_edge.memory.policies import POLICIES
     from synapnet_edge.plotting import FIGURES
     from synapnet_edge.profiling.backends import BACKENDS
@@ -42,6 +44,11 @@ def build() -> dict[str, dict[str, dict[str, Any]]]:
     return {
         "tasks": {name: FACTS.get(name) or {"module": _module(TASKS.get(name))} for name in TASKS.names()},
         "policies": {name: {"module": _module(POLICIES.get(name))} for name in POLICIES.names()},
+        "baselines": {
+            name: {"module": _module(BASELINES.get(name)), "source": BASELINES.get(name).source}
+            for name in BASELINES.names()
+        },
+        "kv_policies": {name: {"module": _module(KV_POLICIES.get(name))} for name in KV_POLICIES.names()},
         "tiers": {
             name: {"module": _module(TIERS.get(name)), "single_thread": TIERS.get(name).single_thread}
             for name in TIERS.names()

@@ -67,7 +67,7 @@ def validate_config(
     problems = list(schema_problems(config, _read_yaml(schema or SCHEMA)))
     if not problems:  # the relations below need values of the right kind
         problems = [*_model_problems(config), *_relation_problems(config), *_cell_problems(config)]
-        problems += _stream_problems(config)
+        problems += [*_stream_problems(config), *_baseline_problems(config)]
         if not problems:  # experiments build on the model and the training
             problems += _experiment_problems(config)
         problems += _name_problems(config, names or {})
@@ -243,6 +243,21 @@ def _stream_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("stream", "model"), stream["model"], expected)
 
 
+def _baseline_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    baselines, suites = config["baselines"], config["benchmark"]["suites"]
+    if baselines["reference"] not in config["models"]:
+        yield unknown_name(("baselines", "reference"), baselines["reference"], "model", config["models"])
+    if baselines["suite"] not in suites:
+        yield unknown_name(("baselines", "suite"), baselines["suite"], "suite", suites)
+    for i, seed in enumerate(baselines.get("seeds", ())):
+        if seed not in config["seeds"]:
+            yield Problem(("baselines", "seeds", i), str(seed), f"one of the trained seeds {config['seeds']}")
+    kv = baselines["kv"]
+    if kv["length"] <= kv["question"]:
+        expected = f"more than question = {kv['question']}"
+        yield Problem(("baselines", "kv", "length"), str(kv["length"]), expected)
+
+
 def _training_problems(key: Key, pretrain: Mapping[str, Any]) -> Iterator[Problem]:
     steps = sum(stage["steps"] for stage in pretrain["curriculum"])
     if pretrain["warmup_steps"] >= steps:
@@ -267,6 +282,8 @@ def _name_problems(config: Mapping[str, Any], names: Mapping[str, Collection[str
 
 
 _SINGULAR = {
+    "baselines": "baseline",
+    "kv_policies": "cache policy",
     "tasks": "task",
     "policies": "policy",
     "variants": "variant",
@@ -307,6 +324,12 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
     for key, block in _training_blocks(config):
         yield from (("tasks", (*key, "mixture", name), name) for name in block.get("mixture", ()))
     yield "variants", ("qat_share", "variant"), config["qat_share"]["variant"]
+    baselines = config["baselines"]
+    yield from (("baselines", ("baselines", "models", i), name) for i, name in enumerate(baselines["models"]))
+    yield from (("variants", ("baselines", "variants", i), v) for i, v in enumerate(baselines["variants"]))
+    kv = baselines["kv"]
+    yield from (("kv_policies", ("baselines", "kv", "policies", i), p) for i, p in enumerate(kv["policies"]))
+    yield "tasks", ("baselines", "kv", "task"), kv["task"]
     yield "variants", ("eviction", "variant"), eviction["variant"]
     yield "variants", ("stream", "variant"), config["stream"]["variant"]
     yield "policies", ("stream", "policy"), config["stream"]["policy"]

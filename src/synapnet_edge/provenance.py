@@ -42,6 +42,13 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
         "training.objective",
     ),
     "stream_report": ("reporting.stream",),
+    "baseline_sweep": ("baselines.train",),
+    "baseline_train": ("baselines.train",),
+    "baseline_quantize": ("baselines.quantize",),
+    "baseline_benchmark": ("evaluation.runner", "baselines.files", "training.objective"),
+    "baseline_kv": ("baselines.kv.grid", "baselines.files", "training.objective"),
+    "baseline_cost": ("profiling.contenders",),
+    "baseline_report": ("reporting.baselines",),
     "longbench_real": ("evaluation.longbench",),
     "task_speed": ("evaluation.task_speed",),
     "task_guards": ("evaluation.task_guards",),
@@ -51,7 +58,12 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
 
 # These only list what a registry holds. A stage names the entries it picks, so a new entry changes no other.
 # `headlines` words a line for the terminal and touches no result.
-LISTINGS = frozenset({"headlines", "tasks.catalog", "memory.policies.__init__"})
+LISTINGS = frozenset(
+    {
+        *("headlines", "tasks.catalog", "memory.policies.__init__"),
+        *("baselines.__init__", "baselines.kv.__init__"),
+    }
+)
 
 
 def stage_code(stage: str, *plugins: str) -> str:

@@ -327,7 +327,68 @@ def stream(seeds=(1, 2, 3), depths=11, tokens=2**20, checkpoints=(2**16, 2**17, 
     return pd.DataFrame(rows)
 
 
+def baseline_benchmark(seeds=(1, 2), models=("llama", "mamba2"), variants=("fp16", "int4"), tasks=TASKS[:2]):
+    """Every baseline on the suite of the baselines, with ups and downs that depend on its name."""
+    parts = []
+    for number, model in enumerate(models):
+        part = benchmark(seeds, variants, (1024, 2048, 4096), tasks)
+        part["score"] = (part["score"] - 0.08 * number).clip(0, 1)
+        parts.append(part.assign(model=model, contender=model, suite="baselines"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def baseline_cost(models=("reference", "llama", "mamba2"), contexts=(1024, 4096, 65536)):
+    rows = []
+    for number, (model, context) in enumerate(product(models, contexts)):
+        grows = context if model == "llama" else 300
+        facts = dict(tier="cpu_single", model=model, variant="fp16", backend="torch-fp32", threads=1)
+        for metric, value in (
+            ("state_bytes", 4096.0 * grows),
+            ("prefill_tokens_per_second", 3000.0 + 10 * number),
+            ("decode_tokens_per_second", 150.0 - number),
+        ):
+            rows.append({**facts, "context": context, "metric": metric, "value": value})
+    return pd.DataFrame(rows)
+
+
+def baseline_ledger(models=("llama", "mamba2"), seeds=(1, 2)):
+    stored = ledger(seeds, ("fp16", "int4")).drop(columns="model")
+    parts = [stored.assign(contender=model) for model in models]
+    return pd.concat(parts, ignore_index=True)
+
+
+def baseline_kv(policies=("h2o", "snapkv", "window"), budgets=(0.1, 0.5)):
+    rows = []
+    for policy, aware, budget in product(policies, (False, True), budgets):
+        if aware and policy != "snapkv":
+            continue
+        facts = dict(task="reference/memory_pressure_niah", policy=policy, budget=budget, position="early")
+        facts |= dict(
+            length=1024, seed=1, query_aware=aware, n=32, accuracy=0.3 + budget, ci_low=0.2, ci_high=0.9
+        )
+        rows.append({**facts, "accuracy_full": 0.97, "bytes": 1e6 * budget, "full_bytes": 1_000_000})
+    return pd.DataFrame(rows)
+
+
+def baseline_sweep(models=("llama", "mamba2")):
+    rates = ((6e-4, 1.2, False), (1.5e-3, 1.0, True), (3.75e-3, 2.0, False))
+    columns = ("learning_rate", "loss", "chosen")
+    rows = [
+        {"contender": m, "core_seconds": 60.0, **dict(zip(columns, r, strict=True))}
+        for m in models
+        for r in rates
+    ]
+    return pd.DataFrame(rows)
+
+
 MAKERS = {
+    "baseline_benchmark": baseline_benchmark,
+    "baseline_ours": lambda: benchmark((1, 2), ("fp16", "cajq_qat"), (1024, 2048, 4096), TASKS[:2]),
+    "baseline_cost": baseline_cost,
+    "baseline_ledger": baseline_ledger,
+    "baseline_our_ledger": lambda: ledger((1, 2), ("fp16", "cajq_qat")),
+    "baseline_kv": baseline_kv,
+    "baseline_sweep": baseline_sweep,
     "benchmark": all_suites,
     "rows": needle_rows,
     "probe": probe,
@@ -374,6 +435,12 @@ def thin_tables():
         "equal_bytes": equal_bytes(1).iloc[:1],
         "sensitivity": sensitivity((7,)).iloc[:1],
         "qat_share": qat_share((7,)).iloc[:1],
+        "baseline_benchmark": baseline_benchmark((7,), ("llama",), ("fp16",), TASKS[:1]).iloc[:1],
+        "baseline_ours": benchmark((7,), ("fp16",), (1024,), TASKS[:1]),
+        "baseline_cost": baseline_cost(("reference",), (1024,)),
+        "baseline_ledger": baseline_ledger(("llama",), (7,)),
+        "baseline_our_ledger": ledger((7,), ("fp16",)),
+        "baseline_kv": baseline_kv(("h2o",), (0.1,)),
         "stream": stream((7,), 1, 64, (64,)),
         "stream_trace": stream_trace((7,), 64, 64),
     }

@@ -18,6 +18,7 @@ import pytest
 TARGETS = {
     *("all", "deploy_all", "ablations", "experiments_all", "stream_all", "longbench_real_all"),
     *("quantization_all", "peers_all"),
+    "baselines_all",
 }
 PARTS = (
     "Snakefile",

@@ -30,6 +30,7 @@ RUN = config["run"]
 EVICTION = config["eviction"]
 STREAM = config["stream"]
 LONGBENCH = config["longbench_real"]
+BASELINES = config["baselines"]
 TASK_TABLES = config["task_tables"]
 SUITES = config["benchmark"]["suites"]
 EXPERIMENTS = config["experiments"]
@@ -59,6 +60,8 @@ wildcard_constraints:
     experiment="|".join(EXPERIMENTS),
     baseline="|".join(LONGBENCH["baselines"]),
     share=r"[0-9.]+",
+    contender="|".join(CATALOGUE["baselines"]),
+    kv_policy="|".join(CATALOGUE["kv_policies"]),
     arm="|".join(sorted({arm for block in EXPERIMENTS.values() for arm in block["arms"]})),
 
 
@@ -251,6 +254,70 @@ def longbench_code():
     return f"{code('longbench_real')}-{config_hash(prompts.read_text(encoding='utf-8'))}"
 
 
+def baseline_seeds():
+    """The trained seeds of the baselines."""
+    return BASELINES.get("seeds", config["seeds"])
+
+
+def trained_baselines():
+    """The baselines that are trained on their own; others are made of one of these."""
+    return [name for name in BASELINES["models"] if not CATALOGUE["baselines"][name]["source"]]
+
+
+def baseline_files(kind):
+    """Tables of one kind of all baselines, and those of the reference model that they are compared with."""
+    choices = {
+        "contender": trained_baselines() if kind == "baseline_sweep" else BASELINES["models"],
+        "seed": baseline_seeds(),
+        "variant": BASELINES["variants"],
+        "tier": BASELINES["cost"]["tiers"],
+        "kv_policy": BASELINES["kv"]["policies"],
+        "suite": BASELINES["suite"],
+        "model": BASELINES["reference"],
+    }
+    if kind in ("baseline_ours", "baseline_our_ledger"):
+        choices["variant"] = suite_variants(BASELINES["suite"])
+    if kind == "baseline_kv" and "llama" not in BASELINES["models"]:
+        return []
+    pattern = TABLES[kind]
+    return expand(pattern, **{key: value for key, value in choices.items() if f"{{{key}}}" in pattern})
+
+
+def baseline_sizes(wildcards):
+    """The sizes of one baseline; one that is made of another has that one's."""
+    name = wildcards.contender
+    return BASELINES["shapes"].get(name, {})
+
+
+def baseline_source(wildcards):
+    """What training starts from: the sweep's choice, or the trained model another baseline is made of."""
+    source = CATALOGUE["baselines"][wildcards.contender]["source"]
+    if source:
+        return f"results/baselines/train/{source}/seed{wildcards.seed}/model.safetensors"
+    return TABLES["baseline_sweep"]
+
+
+def baseline_code(stage, tasks=()):
+    """`code` of a stage of one baseline: its own file and the tasks it is trained or scored on."""
+
+    def found(wildcards):
+        facts = [CATALOGUE["tasks"][name] for name in tasks]
+        return picked_code(stage, CATALOGUE["baselines"][wildcards.contender], *facts)
+
+    return found
+
+
+def baseline_stored(wildcards):
+    """The stored models whose speed and state are measured: one variant of each, as speed depends on none."""
+    seed, variant = baseline_seeds()[0], BASELINES["variants"][0]
+    ours = suite_variants(BASELINES["suite"])[0]
+    quantized = "results/baselines/quantize/{contender}/seed{seed}/{variant}.safetensors"
+    return {
+        "ours": f"results/quantize/{BASELINES['reference']}/seed{seed}/{ours}.safetensors",
+        "baselines": expand(quantized, contender=BASELINES["models"], seed=seed, variant=variant),
+    }
+
+
 def figure_code(wildcards):
     """Fingerprint of one figure's own file and of the style all figures share."""
     return code_fingerprint(*CATALOGUE["figures"][wildcards.name]["code"])
@@ -356,6 +423,9 @@ def table_files(kind, suites=None):
         return stream_files(kind)
     more = random_files(TABLES[kind]) if kind in ("deploy", "deploy_trace") else []
     return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"]) + more
+    if kind.startswith("baseline_"):
+        return baseline_files(kind)
+    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"])
 
 
 def manifest_files():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -129,6 +130,13 @@ class Baseline(nn.Module):
     def state_bytes(self, state: StreamState) -> int:
         """Bytes that one stream carries, as deployed: keys and values in FP16, recurrent states in FP32."""
         return sum(layer.nbytes() for layer in state.layers)
+
+    @classmethod
+    def derive(
+        cls, source: Baseline, mixture: Mapping[str, float], settings: Mapping[str, Any], seed: int
+    ) -> tuple[Baseline, float, float]:
+        """Make this baseline of a trained `source`: the model, first and last loss of what it fits."""
+        raise NotImplementedError(f"{cls.__name__} is trained on its own")
 
     def skeleton(self) -> Baseline:
         """A copy of this model's shape on the meta device: its states have real shapes and no contents."""

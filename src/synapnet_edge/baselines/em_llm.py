@@ -67,6 +67,13 @@ class EMLLM(Llama):
         with torch.device("meta"):
             return Llama(self.cfg).eval()
 
+    @classmethod
+    def derive(
+        cls, source: Llama, mixture: Mapping[str, float], settings: Mapping[str, Any], seed: int
+    ) -> tuple[EMLLM, float, float]:
+        """See `fit_next_token`."""
+        return fit_next_token(source, mixture, settings, seed)
+
     def layer_states(self, batch: int) -> list[LayerMemory]:
         return [LayerMemory(events=[[] for _ in range(batch)]) for _ in self.blocks]
 

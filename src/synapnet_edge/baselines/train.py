@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from synapnet_edge.artifacts import write_table, write_tensors
 from synapnet_edge.baselines.base import BASELINES, Baseline, count_parameters
+from synapnet_edge.baselines.files import load_baseline
 from synapnet_edge.baselines.shape import Shape, fit
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
@@ -23,6 +25,7 @@ from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.emphasis import Emphasis, task_sums
 from synapnet_edge.training.loop import Trainer
 from synapnet_edge.training.objective import (
+    DivergedError,
     apply_gradients,
     autocast,
     decay_groups,
@@ -194,6 +197,35 @@ def train_baseline(
     return {**facts, **cost, "learning_rate": rate}
 
 
+def derive_baseline(
+    kind: str,
+    source: Path,
+    settings: Mapping[str, Any],
+    mixture: Mapping[str, float],
+    seed: int,
+    output: Path,
+    history: Path,
+) -> dict[str, Any]:
+    """Make a baseline of a trained one's weights and fit what it adds; write weights and history.
+
+    Raises
+    ------
+    ValueError
+        For a baseline that is trained on its own.
+    """
+    kind_of = BASELINES.get(kind)
+    if kind_of.source is None:
+        raise ValueError(f"{kind}: is trained on its own, not made from another baseline")
+    start = time.perf_counter()
+    model, first, last = kind_of.derive(load_baseline(source), mixture, settings, seed)
+    seconds = time.perf_counter() - start
+    rows = {"step": [1, settings["steps"]], "loss": [first, last], "seconds": [0.0, seconds]}
+    write_table(history, pd.DataFrame(rows))
+    write_tensors(output, model.state_dict(), {"config": {**model.cfg.to_dict(), "kind": kind}, "seed": seed})
+    facts = {"parameters": model.component_parameters(), "training_seconds": seconds}
+    return {**facts, "training_core_seconds": seconds * torch.get_num_threads()}
+
+
 def sweep(
     shape: Shape,
     reference: Mapping[str, Any],
@@ -265,10 +297,6 @@ def chosen_rate(table: pd.DataFrame) -> float:
 def _trial(
     shape: Shape, reference: Mapping[str, Any], config: PretrainConfig, seed: int, device: str, progress: bool
 ) -> dict[str, float]:
-    import time
-
-    from synapnet_edge.training.objective import DivergedError
-
     cfg = SynapNetEdgeConfig.from_dict(reference)
     trainer = BaselineTrainer(shape, cfg, config, seed, torch.device(device))
     trainer.model.train()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from synapnet_edge.plotting import (  # noqa: F401  importing registers
     ablation,
     accuracy_vs_length,
+    baselines_accuracy,
+    baselines_bytes,
+    baselines_kv,
+    baselines_pareto,
     bit_pareto,
     degradation,
     deploy_memory,
