@@ -17,6 +17,10 @@ MEGABYTE = 1e6
 SOURCES = ("baseline_cost", "baseline_ledger", "baseline_our_ledger")
 
 
+def _seeds(tables: Tables) -> str:
+    return style.seeds_text(seed for kind in SOURCES[1:] for seed in tables[kind]["seed"].dropna())
+
+
 @figure("baselines_bytes", SOURCES, uses=looks.USES)
 def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     """Both axes logarithmic; weights: each model's smallest stored variant."""
@@ -55,6 +59,7 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     style.caption(
         fig,
         "Keys, values and memory in FP16, recurrent states in FP32, positions of memory entries in 4 bytes; "
-        "weights: the smallest stored variant, named at its line. em_llm: keys and values alone, at least.",
+        "weights: the smallest stored variant, named at its line. em_llm: keys and values alone, at least. "
+        f"n = 1 stream: sizes do not depend on what is read; weights: mean over {_seeds(tables)}.",
     )
     return fig

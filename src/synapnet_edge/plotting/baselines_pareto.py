@@ -49,10 +49,15 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     style.caption(
         fig,
         "Ringed: variants of the reference model. Grey: no point is better in both directions. Bars: pooled "
-        f"95 % intervals, n = {style.span_text(part['n_total'])} per task. Speed: PyTorch, float32, batch 1; "
-        "stored low-bit weights are dequantised at load and change bytes only.",
+        f"95 % intervals, n = {style.span_text(part['n_total'])} per task; {_seeds(tables)}. "
+        "Speed: PyTorch, float32, batch 1; stored low-bit weights are dequantised at load and change bytes only.",
     )
     return fig
+
+
+def _seeds(tables: Tables) -> str:
+    kinds = ("baseline_benchmark", "baseline_ours")
+    return style.seeds_text(seed for kind in kinds for seed in tables[kind]["seed"].dropna())
 
 
 def _panel(ax: Axes, part: pd.DataFrame, x: pd.Series) -> dict[str, Any]:
