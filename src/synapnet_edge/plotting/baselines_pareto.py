@@ -48,9 +48,10 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     style.legend_right(fig, handles)
     style.caption(
         fig,
-        "Ringed: variants of the reference model. Grey: no point is better in both directions. Bars: pooled "
-        f"95 % intervals, n = {style.span_text(part['n_total'])} per task; {_seeds(tables)}. "
-        "Speed: PyTorch, float32, batch 1; stored low-bit weights are dequantised at load and change bytes only.",
+        "Ringed: variants of the reference model. Grey: no point is better in both directions. "
+        f"Bars: pooled 95 % intervals, n = {style.span_text(part['n_total'])} per task; {_seeds(tables)}. "
+        "Speed: PyTorch, float32, batch 1; stored low-bit weights are dequantised at load and change bytes "
+        "only.",
     )
     return fig
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -18,8 +19,7 @@ from torch import Tensor
 from synapnet_edge.baselines.base import Baseline
 from synapnet_edge.baselines.files import load_any
 from synapnet_edge.models.state import ModelState
-from synapnet_edge.profiling.deploy import COLUMNS
-from synapnet_edge.profiling.stream import decode, prefill, random_ids
+from synapnet_edge.profiling.bench import COLUMNS
 from synapnet_edge.profiling.tiers import require
 from synapnet_edge.profiling.timing import interleave, median_interval, timed
 
@@ -60,6 +60,30 @@ def profile_contenders(
         torch.set_num_threads(before)
     rows = [common | {"variant": variant[row["model"]]} | row for row in rows]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def random_ids(vocab_size: int, length: int, seed: int, device: str) -> Tensor:
+    """Uniform token ids [1, length]; speed depends on the number of tokens, not on which they are."""
+    ids = np.random.default_rng(seed).integers(0, vocab_size, size=(1, length), dtype=np.int64)
+    return torch.from_numpy(ids).to(device)
+
+
+@torch.inference_mode()
+def prefill(model: torch.nn.Module, ids: Tensor, chunk_size: int) -> Any:
+    """Stream ids [1, T] in pieces of `chunk_size`, read the last position out once; the carried state."""
+    state = model.init_state(1)
+    for piece in ids.split(chunk_size, 1):
+        hidden, state = model.step(piece, state)
+    model.read_out(hidden[:, -1:])
+    return state
+
+
+@torch.inference_mode()
+def decode(model: torch.nn.Module, ids: Tensor, state: Any) -> None:
+    """Step through ids [1, T] one token at a time with a read-out after each, as generation does."""
+    for token in ids.split(1, 1):
+        hidden, state = model.step(token, state)
+        model.read_out(hidden)
 
 
 def state_bytes(model: torch.nn.Module, state: Any) -> int:
