@@ -65,6 +65,15 @@ def test_pieces_give_the_same_numbers(packed, ids):
     assert relative(torch.cat(parts, 1), whole) < 1e-5
 
 
+def test_decoding_gives_the_logits_of_step_and_read_out(packed, ids):
+    model = load_model(packed("odd", "int4"), "onnx")
+    one, two = model.init_state(3), model.init_state(3)
+    for token in ids["odd"][:, :30].split(1, dim=1):
+        hidden, one = model.step(token, one)
+        logits, two = model.decode(token, two)
+        torch.testing.assert_close(model.read_out(hidden[:, -1]), logits, rtol=1e-5, atol=1e-5)
+
+
 def test_stores_that_are_not_its_own_are_refused(packed):
     with pytest.raises(ValueError, match="need backend 'fast' or 'reference'"):
         load_model(packed("odd", "fp16"), "onnx").init_state(1, store=UnboundedStore())

@@ -11,8 +11,8 @@ import pandas as pd
 from synapnet_edge.runtime.bench.arms import FLOAT_ARMS, Arm
 
 COLUMNS = [
-    "arm", "threads", "work", "context", "milliseconds", "ci_low", "ci_high", "rounds", "tokens_per_second",
-    "weight_bytes", "against", "speedup", "speedup_low", "speedup_high",
+    "arm", "threads", "work", "context", "milliseconds", "ci_low", "ci_high", "cpu_milliseconds", "rounds",
+    "tokens_per_second", "weight_bytes", "against", "speedup", "speedup_low", "speedup_high",
 ]  # fmt: skip
 _DRAWS = 2000
 
@@ -35,11 +35,12 @@ def compare(
         One row for each arm, work (decode: one token; chunk) and context. `speedup` compares with the best
         float arm of the same work and context (`against`): the median over rounds of the ratio of its time to
         this arm's time in the same round. Intervals are 95 % bootstrap intervals of medians.
+        `cpu_milliseconds` is processor time of all threads together: other work moves it less.
     """
     rng = np.random.default_rng(seed)
     rows = []
     for context in contexts:
-        times: dict[tuple[str, str], list[float]] = {}
+        times: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for arm in arms:
             arm.prepare(context)
             arm.decode(1)  # first calls build caches
@@ -51,27 +52,30 @@ def compare(
                 for arm in [*arms[turn % len(arms) :], *arms[: turn % len(arms)]]:
                     times.setdefault((work, arm.name), []).append(_timed(arm, work, decode_tokens))
         for work in ("decode", "chunk"):
-            found = {arm.name: np.array(times[work, arm.name]) for arm in arms}
+            taken = {arm.name: np.array(times[work, arm.name]) for arm in arms}  # [rounds, 2]
+            found = {name: values[:, 0] for name, values in taken.items()}
             against = min((n for n in found if n in FLOAT_ARMS), key=lambda n: np.median(found[n]))
             tokens = 1 if work == "decode" else chunk_len
             for arm in arms:
                 middle, low, high = _median(found[arm.name], rng)
                 ratio = _median(found[against] / found[arm.name], rng)
                 rows.append(
-                    (arm.name, threads, work, context, 1e3 * middle, 1e3 * low, 1e3 * high, rounds)
+                    (arm.name, threads, work, context, 1e3 * middle, 1e3 * low, 1e3 * high)
+                    + (1e3 * float(np.median(taken[arm.name][:, 1])), rounds)
                     + (tokens / middle, arm.weight_bytes, against, *ratio)
                 )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _timed(arm: Arm, work: str, decode_tokens: int) -> float:
-    """Seconds of one chunk, or of one decoded token."""
-    started = time.perf_counter()
+def _timed(arm: Arm, work: str, decode_tokens: int) -> tuple[float, float]:
+    """Wall and processor seconds of one chunk, or of one decoded token."""
+    started, busy = time.perf_counter(), time.process_time()
     if work == "chunk":
         arm.chunk()
     else:
         arm.decode(decode_tokens)
-    return (time.perf_counter() - started) / (1 if work == "chunk" else decode_tokens)
+    share = 1 if work == "chunk" else decode_tokens
+    return (time.perf_counter() - started) / share, (time.process_time() - busy) / share
 
 
 def _median(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -80,11 +84,11 @@ def _median(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float,
 
 
 def read_rate(megabytes: int = 256, rounds: int = 3) -> float:
-    """Bytes per second that one thread reads from memory: the best of several sums over a large array."""
+    """Bytes per processor second that one thread reads from memory: the best of sums over a large array."""
     array = np.ones(megabytes << 17, np.int64)
     best = np.inf
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         array.sum()
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     return array.nbytes / best

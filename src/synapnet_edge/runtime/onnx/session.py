@@ -108,6 +108,17 @@ class OnnxSession(Session):
         return OnnxState(streams, self.cfg.chunk_len, slots)
 
     def step(self, ids: Tensor, state: OnnxState) -> tuple[Tensor, OnnxState]:
+        return self._read(ids, state, "decode"), state
+
+    def decode(self, ids: Tensor, state: OnnxState) -> tuple[Tensor, OnnxState]:
+        """See `Session.decode`; a single token's logits come out of the same run."""
+        if ids.shape[1:] != (1,):
+            return super().decode(ids, state)
+        self._read(ids, state, "answer")
+        return torch.from_numpy(np.stack([stream.logits() for stream in state.streams])), state
+
+    def _read(self, ids: Tensor, state: OnnxState, single: str) -> Tensor:
+        """Hidden states of ids; single tokens run the graph called `single`."""
         check_ids(ids, self.cfg.vocab_size)
         if ids.shape[0] != len(state.streams):
             raise ValueError(f"ids of {ids.shape[0]} streams, the state has {len(state.streams)}")
@@ -118,12 +129,12 @@ class OnnxSession(Session):
             whole = state.chunk_fill == 0 and length - start >= state.chunk_len
             size = state.chunk_len if whole else 1
             for stream, row, out in zip(state.streams, rows, hidden, strict=True):
-                stream.run("chunk" if whole else "decode", row[start : start + size], self._run)
+                stream.run("chunk" if whole else single, row[start : start + size], self._run)
                 out[start : start + size] = stream.hidden(size)
             state.tokens += size
             state.chunk_fill = (state.chunk_fill + size) % state.chunk_len
             start += size
-        return torch.from_numpy(hidden), state
+        return torch.from_numpy(hidden)
 
     def read_out(self, hidden: Tensor) -> Tensor:
         rows = np.ascontiguousarray(hidden.detach().reshape(-1, self.cfg.dim).float().numpy())

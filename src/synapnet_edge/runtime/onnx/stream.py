@@ -36,13 +36,16 @@ class OnnxStream:
         self.m_bias = np.full((depth, room + 1), -np.inf, np.float32)
         self.m_bias[:, -1] = 0.0
         self.salience = np.zeros((depth, cfg.chunk_len), np.float32)
+        # Name -> (graph, tokens, whether logits are asked for too).
+        kinds = {"decode": ("decode", 1, False), "answer": ("decode", 1, True)}
+        kinds["chunk"] = ("chunk", cfg.chunk_len, False)
         self._graphs = {
-            name: _Bound(self, sessions[name], tokens)
-            for name, tokens in (("decode", 1), ("chunk", cfg.chunk_len))
+            name: _Bound(self, sessions[graph], tokens, logits)
+            for name, (graph, tokens, logits) in kinds.items()
         }
 
     def run(self, graph: str, ids: np.ndarray, options) -> None:
-        """Read one token or a whole chunk, and take what the graph returns into the state."""
+        """Read one token ("decode", or "answer" for its logits too) or a whole chunk; updates the state."""
         bound, cfg = self._graphs[graph], self.cfg
         bound.ids[:] = ids
         at = self.fill + np.arange(len(ids))
@@ -75,6 +78,10 @@ class OnnxStream:
     def hidden(self, tokens: int) -> np.ndarray:
         """Hidden states of the last run, [tokens, D]."""
         return self._last[:tokens]
+
+    def logits(self) -> np.ndarray:
+        """Logits of the last run of "answer", [C]."""
+        return self._graphs["answer"].outputs["logits"][0]
 
     def entries(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keys and values [H, N, d] and log-salience [N] of the entries."""
@@ -125,7 +132,7 @@ def round_entries(entries: np.ndarray) -> np.ndarray:
 class _Bound:
     """One graph with its inputs bound to a stream's buffers, and its outputs to buffers of its own."""
 
-    def __init__(self, stream: OnnxStream, session, tokens: int) -> None:
+    def __init__(self, stream: OnnxStream, session, tokens: int, logits: bool) -> None:
         self.session, self.binding = session, session.io_binding()
         self.ids, self.fill = np.zeros(tokens, np.int64), np.zeros(tokens, np.int64)
         self.log_seen = None
@@ -145,7 +152,7 @@ class _Bound:
                 argument.name, "cpu", 0, array.dtype.type, argument.shape, array.ctypes.data
             )
         for argument in session.get_outputs():
-            if argument.name == "logits":
+            if argument.name == "logits" and not logits:
                 continue
             array = self.outputs[argument.name] = np.zeros(argument.shape, np.float32)
             self.binding.bind_output(argument.name, "cpu", 0, np.float32, argument.shape, array.ctypes.data)
