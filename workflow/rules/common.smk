@@ -421,11 +421,10 @@ def table_files(kind, suites=None):
         return qat_share_files()
     if kind in ("stream", "stream_trace"):
         return stream_files(kind)
-    more = random_files(TABLES[kind]) if kind in ("deploy", "deploy_trace") else []
-    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"]) + more
     if kind.startswith("baseline_"):
         return baseline_files(kind)
-    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"])
+    more = random_files(TABLES[kind]) if kind in ("deploy", "deploy_trace") else []
+    return files_of(TABLES[kind], variants_of(kind), suites or RUN["suites"]) + more
 
 
 def manifest_files():
