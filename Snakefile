@@ -90,6 +90,17 @@ rule baselines_all:
         "results/baselines.md",
 
 
+rule deploy_baselines:
+    """The trained baselines under the deployment measurements: not part of `all` or `deploy_all`."""
+    input:
+        expand(
+            "results/deploy/{tier}/{contender}/{variant}.csv",
+            tier=DEPLOY["tiers"],
+            contender=BASELINES["models"],
+            variant=baseline_deploy_tables(),
+        ),
+
+
 rule longbench_real_all:
     """The public LongBench, answered by every baseline; needs its data: not part of `all`."""
     input:

@@ -16,7 +16,15 @@ import pytest
 
 # Rules that only name what is wanted.
 TARGETS = {
-    *("all", "deploy_all", "ablations", "experiments_all", "stream_all", "longbench_real_all"),
+    *(
+        "all",
+        "deploy_all",
+        "deploy_baselines",
+        "ablations",
+        "experiments_all",
+        "stream_all",
+        "longbench_real_all",
+    ),
     *("quantization_all", "peers_all"),
     "baselines_all",
 }

@@ -395,6 +395,11 @@ def deploy_tables():
     return [*DEPLOY["variants"], DENSE, MACHINE]
 
 
+def baseline_deploy_tables():
+    """Names of the tables of one deploy job of a baseline."""
+    return [*BASELINES["variants"], DENSE, MACHINE]
+
+
 def random_settings(wildcards):
     """The deploy settings of one model with random weights, and the shape it has."""
     its = DEPLOY["random"][wildcards.random_model]

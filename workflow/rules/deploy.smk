@@ -56,6 +56,37 @@ rule deploy_random:
         "../scripts/deploy_random.py"
 
 
+rule deploy_baseline:
+    """Measure the stored variants of one baseline on one tier; on request (`deploy_baselines`)."""
+    input:
+        models=expand(
+            "results/baselines/quantize/{{contender}}/seed{seed}/{variant}.safetensors",
+            seed=baseline_seeds()[0],
+            variant=BASELINES["variants"],
+        ),
+    output:
+        tables=expand("results/deploy/{{tier}}/{{contender}}/{variant}.csv", variant=baseline_deploy_tables()),
+        manifests=expand(
+            "results/deploy/{{tier}}/{{contender}}/{variant}.csv.manifest.json",
+            variant=baseline_deploy_tables(),
+        ),
+        trace="results/deploy/{tier}/{contender}.trace.csv",
+    log:
+        "logs/deploy_baseline/{tier}/{contender}.log",
+    benchmark:
+        "benchmarks/deploy_baseline/{tier}/{contender}.tsv"
+    conda:
+        "../../envs/synapnet-edge.yaml"
+    threads: all_cores
+    resources:
+        exclusive=1,
+    params:
+        settings={**block("deploy", "tiers", "random"), "detail_variants": []},
+        code=code("deploy"),
+    script:
+        "../scripts/deploy_baseline.py"
+
+
 rule deploy_report:
     """Write what the deployment measurements showed."""
     input:

@@ -6,19 +6,10 @@ from pathlib import Path
 from synapnet_edge.threads import job
 
 with job(snakemake.log[0], snakemake.threads) as started:
-    from synapnet_edge.profiling.outputs import measure_tier
+    from synapnet_edge.profiling.outputs import run_job
     from synapnet_edge.profiling.random_models import write_random
 
-    params, wildcards = snakemake.params, snakemake.wildcards
+    settings = snakemake.params.settings
     with tempfile.TemporaryDirectory() as folder:
-        measure_tier(
-            wildcards.tier,
-            wildcards.random_model,
-            write_random(params.settings["shape"], params.settings["variants"], Path(folder)),
-            params.settings,
-            [Path(path) for path in snakemake.output.tables],
-            Path(snakemake.output.trace),
-            threads=snakemake.threads,
-            code=params.code,
-            started=started,
-        )
+        made = write_random(settings["shape"], settings["variants"], Path(folder))
+        run_job(snakemake, snakemake.wildcards.random_model, made, started)

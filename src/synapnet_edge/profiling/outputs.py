@@ -11,6 +11,21 @@ from synapnet_edge.profiling.deploy import empty_profile, profile_tier
 from synapnet_edge.profiling.tiers import TierUnavailable
 
 
+def run_job(snakemake: Any, model: str, paths: Mapping[str, Path], started: float) -> None:
+    """`measure_tier` with what a deploy rule's script was given."""
+    measure_tier(
+        snakemake.wildcards.tier,
+        model,
+        paths,
+        snakemake.params.settings,
+        [Path(path) for path in snakemake.output.tables],
+        Path(snakemake.output.trace),
+        threads=snakemake.threads,
+        code=snakemake.params.code,
+        started=started,
+    )
+
+
 def measure_tier(
     tier: str,
     model: str,
