@@ -7,7 +7,8 @@ import pytest
 from synapnet_edge.artifacts import read_json, read_table
 from synapnet_edge.profiling import TierUnavailable
 from synapnet_edge.profiling.quick import measure_random
-from synapnet_edge.profiling.random_models import random_name
+from synapnet_edge.profiling.random_models import random_name, write_random
+from synapnet_edge.quantization.checkpoint import payload_bytes
 
 SHORT = {"metrics": ["sizes", "speed"], "contexts": [32], "chunk_size": 16, "decode_tokens": 2}
 
@@ -35,3 +36,9 @@ def test_a_tier_that_is_not_there_is_said_before_anything_is_made(shape, tmp_pat
 
 def test_a_name_is_marked_once():
     assert random_name("large") == random_name("large_random") == "large_random"
+
+
+def test_allocated_and_smoothed_variants_can_be_made_without_training_and_are_smaller(shape, tmp_path):
+    paths = write_random(shape, ["fp16", "cajq_int4g64", "w8a8"], tmp_path)
+    sizes = {name: payload_bytes(path) for name, path in paths.items()}
+    assert sizes["cajq_int4g64"] < 0.6 * sizes["fp16"] and sizes["w8a8"] < 0.8 * sizes["fp16"]

@@ -13,7 +13,7 @@ import torch
 
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
-from synapnet_edge.quantization import VARIANTS, apply_recipe, save_quantized
+from synapnet_edge.quantization import VARIANTS, CAJQConfig, apply_cajq, apply_recipe, save_quantized
 from synapnet_edge.quantization.statistics import collect_statistics
 
 RANDOM = "_random"
@@ -37,15 +37,20 @@ def write_random(
     cfg = SynapNetEdgeConfig.from_dict(dict(shape))
     torch.manual_seed(seed)
     model = SynapNetEdge(cfg).eval()
+    batch = torch.randint(0, cfg.vocab_size, CALIBRATION)
     statistics = None
     found: dict[str, Path] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for name in variants:
         variant = VARIANTS.get(name)
-        if variant.needs_statistics and statistics is None:
-            ids = torch.randint(0, cfg.vocab_size, CALIBRATION)
-            statistics = collect_statistics(model, [ids])
-        quantised = apply_recipe(model, variant.recipe, statistics)
+        if variant.budget is not None:
+            # The bits are allocated as for a trained model; here they follow the random weights.
+            budget = CAJQConfig(scope="full", byte_budget=variant.budget.bytes_for(model))
+            quantised = apply_cajq(model, budget, [batch])
+        else:
+            if variant.needs_statistics and statistics is None:
+                statistics = collect_statistics(model, [batch])
+            quantised = apply_recipe(model, variant.recipe, statistics, loader=[batch])
         found[name] = folder / f"{name}.safetensors"
-        save_quantized(quantised, variant.recipe, found[name], variant=name)
+        save_quantized(quantised, quantised.quantization.recipe, found[name], variant=name)
     return found
