@@ -69,7 +69,7 @@ def _points(table: pd.DataFrame):
 
 def _marks(ax: Axes, points: list[tuple]) -> dict[str, Any]:
     handles: dict[str, Any] = {}
-    hollow = {"torch-bf16", "torch-reference"}
+    inside = {"torch-bf16": "white", "torch-reference": "white", "torch-fp16": "#dddddd", "onnx": "#dddddd"}
     for variant, backend, phase, intensity, rate in points:
         color = style.look_of(variant, style.VARIANTS).color
         mark = ax.scatter(
@@ -77,7 +77,7 @@ def _marks(ax: Axes, points: list[tuple]) -> dict[str, Any]:
             rate,
             s=58 if backend in ("fast", "onnx") else 34,
             marker=PHASES[phase],
-            facecolor="white" if backend in hollow else color,
+            facecolor=inside.get(backend, color),
             edgecolor=color,
             linestyle=":" if backend == "torch-reference" else "-",
             linewidth=1.2,
