@@ -101,6 +101,18 @@ rule deploy_baselines:
         ),
 
 
+rule retention_stability_all:
+    """The classifier behind BAEE fitted again and again, with its figure: not part of `all`."""
+    input:
+        "results/figures/retention_stability.pdf",
+
+
+rule eviction_cost_all:
+    """What eviction costs, with its figures: not part of `all`."""
+    input:
+        expand("results/figures/{name}.pdf", name=["eviction_scaling", "eviction_overhead", "episodic_growth"]),
+
+
 rule longbench_real_all:
     """The public LongBench, answered by every baseline; needs its data: not part of `all`."""
     input:

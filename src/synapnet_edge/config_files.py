@@ -67,7 +67,7 @@ def validate_config(
     problems = list(schema_problems(config, _read_yaml(schema or SCHEMA)))
     if not problems:  # the relations below need values of the right kind
         problems = [*_model_problems(config), *_relation_problems(config), *_cell_problems(config)]
-        problems += [*_stream_problems(config), *_baseline_problems(config)]
+        problems += [*_stream_problems(config), *_baseline_problems(config), *_eviction_problems(config)]
         if not problems:  # experiments build on the model and the training
             problems += _experiment_problems(config)
         problems += _name_problems(config, names or {})
@@ -258,6 +258,19 @@ def _baseline_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("baselines", "kv", "length"), str(kv["length"]), expected)
 
 
+def _eviction_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    cost = config["eviction_cost"]
+    if cost["seed"] not in config["seeds"]:
+        expected = f"one of the trained seeds {config['seeds']}"
+        yield Problem(("eviction_cost", "seed"), str(cost["seed"]), expected)
+    if "oracle" in cost["policies"]:
+        yield Problem(("eviction_cost", "policies"), "oracle", "policies that do not know the future")
+    held = set(config["retention"]["held_out"])
+    if not any(weight for task, weight in config["pretrain"]["mixture"].items() if task not in held):
+        expected = "at least one task of pretrain.mixture that is not held out"
+        yield Problem(("retention", "held_out"), "all of them", expected)
+
+
 def _training_problems(key: Key, pretrain: Mapping[str, Any]) -> Iterator[Problem]:
     steps = sum(stage["steps"] for stage in pretrain["curriculum"])
     if pretrain["warmup_steps"] >= steps:
@@ -302,6 +315,9 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         ("variants", ("quantize", "variants"), config["quantize"]["variants"]),
         ("variants", ("paired", "against"), config["paired"]["against"]),
         ("policies", ("eviction", "policies"), eviction["policies"]),
+        ("policies", ("eviction_cost", "policies"), config["eviction_cost"]["policies"]),
+        ("tasks", ("eviction", "tasks"), eviction["tasks"]),
+        ("tasks", ("retention", "held_out"), config["retention"]["held_out"]),
         ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),
         ("variants", ("deploy", "detail_variants"), deploy["detail_variants"]),
         ("tasks", ("task_tables", "tasks"), config["task_tables"].get("tasks", ())),
@@ -333,7 +349,6 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
     yield "variants", ("eviction", "variant"), eviction["variant"]
     yield "variants", ("stream", "variant"), config["stream"]["variant"]
     yield "policies", ("stream", "policy"), config["stream"]["policy"]
-    yield "tasks", ("eviction", "task"), eviction["task"]
 
 
 def _training_blocks(config: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:

@@ -28,6 +28,10 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "equal_bytes": ("evaluation.equal_bytes", "results_tree"),
     "paired": ("evaluation.paired", "results_tree"),
     "retention": ("training.retention", "quantization.checkpoint", "training.objective"),
+    "retention_stability": ("training.retention", "quantization.checkpoint", "training.objective"),
+    "locret": ("training.locret", "quantization.checkpoint", "training.objective"),
+    "eviction_paired": ("evaluation.eviction_paired",),
+    "eviction_cost": ("profiling.eviction_cost", "quantization.checkpoint", "memory.retention"),
     "eviction_grid": (
         *("evaluation.eviction", "quantization.checkpoint", "memory.retention"),
         "training.objective",

@@ -6,18 +6,29 @@ import pytest
 import torch
 
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.evaluation.eviction import COLUMNS, EvictionGrid, full_bytes, run_policy, target_held
-from synapnet_edge.memory import POLICIES, EpisodicStore
+from synapnet_edge.evaluation.eviction import COLUMNS, ROW_COLUMNS, run_policy
+from synapnet_edge.evaluation.eviction_cells import QUERY_AWARE, EvictionGrid, eviction_rows, full_bytes
+from synapnet_edge.evaluation.eviction_measures import (
+    held_by_reader,
+    oracle_precision,
+    reading_layer,
+    target_held,
+)
+from synapnet_edge.evaluation.eviction_stream import full_memory, stream_budgeted, stream_query_aware
+from synapnet_edge.memory import POLICIES, EpisodicStore, ReadTrace
+from synapnet_edge.memory.policies.snapkv import SnapKVPolicy
+from synapnet_edge.memory.scoring import RetainingHead
 from synapnet_edge.models import SynapNetEdge
 
 TASK = "reference/memory_pressure_niah"
 GRID = {
-    "task": TASK,
+    "tasks": [TASK],
     "budgets": [0.2, 1.0],
     "positions": ["early", "late"],
     "lengths": [256],
-    "samples": 6,
-    "batch": 4,
+    "samples": 4,
+    "batch": 3,
+    "query_aware": True,
 }
 
 
@@ -31,27 +42,68 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def tables(model):
-    return {
-        name: run_policy(model, name, GRID, seed=5, progress=False)
-        for name in POLICIES.names()
-        if name != "locret"
-    }
+def measured(model):
+    torch.manual_seed(0)
+    heads = torch.nn.ModuleList(RetainingHead(96, 8) for _ in range(2))
+    return {n: run_policy(model, n, GRID, seed=5, heads=heads, progress=False) for n in POLICIES.names()}
 
 
-def test_tables_have_the_fixed_columns_and_every_cell(tables):
+@pytest.fixture(scope="module")
+def tables(measured):
+    """The query-agnostic cells."""
+    return {name: cells[~cells["query_aware"]] for name, (cells, _) in measured.items()}
+
+
+def test_tables_have_the_fixed_columns_and_every_cell(tables, measured):
     for name, table in tables.items():
         assert list(table.columns) == COLUMNS
-        assert len(table) == 4 and set(table["policy"]) == {name} and set(table["n"]) == {6}
-        assert not table["query_aware"].any()
+        assert len(table) == 4 and set(table["policy"]) == {name} and set(table["n"]) == {4}
         assert ((table["ci_low"] <= table["accuracy"]) & (table["accuracy"] <= table["ci_high"])).all()
+        assert table["precision"].between(0, 1).all()
+        assert (table["retention_same_layer"] <= table["retention"]).all()
+        cells, rows = measured[name]
+        assert list(rows.columns) == ROW_COLUMNS and len(rows) == 4 * len(cells)
+        mean = rows.groupby(["budget", "position", "query_aware"])["correct"].mean()
+        assert mean.tolist() == pytest.approx(
+            cells.set_index(["budget", "position", "query_aware"])["accuracy"].sort_index().tolist()
+        )
 
 
-def test_measured_bytes_keep_the_budget_and_tiers_hold_more_entries(tables, model):
-    for table in tables.values():
-        assert (table["bytes"] <= table["budget"] * full_bytes(model, 256)).all()
+def test_query_aware_cells_are_apart_and_only_of_policies_that_can_use_the_question(measured):
+    for name, (cells, _) in measured.items():
+        assert cells["query_aware"].sum() == (4 if name in QUERY_AWARE else 0)
+
+
+def test_a_question_that_was_seen_takes_part_in_the_choice(model):
+    """All queries of the question's chunk vote, without pooling: the oracle's choice, beside the window."""
+    rows = eviction_rows(TASK, "early", 256, 5, 4)
+    with torch.inference_mode():
+        full = full_memory(model, rows, 2)
+        precision = []
+        for aware in (True, False):
+            policy, budget = SnapKVPolicy(kernel=1), int(0.2 * full_bytes(model, 256))
+            if aware:
+                store = EpisodicStore(2, policy, entries_per_layer=100)
+                (streamed,) = stream_query_aware(model, rows, store, [budget], 2)
+            else:
+                streamed = stream_budgeted(model, rows, EpisodicStore(2, policy, budget_bytes=budget), 2)
+            precision.append(oracle_precision(streamed.positions, full.trace, 7, 12).mean())
+    assert precision[0] > 0.65 and precision[1] < 0.5
+
+
+def test_measured_bytes_keep_the_budget_and_tiers_hold_more_entries(measured, tables, model):
+    for cells, _ in measured.values():
+        assert (cells["bytes"] <= cells["budget"] * full_bytes(model, 256)).all()
+        assert (cells["bytes_mean"] <= cells["bytes"]).all()
     tight = {name: table[table["budget"] == 0.2]["entries"].mean() for name, table in tables.items()}
     assert tight["baee"] > tight["fifo"] == tight["lru"] == tight["random"]
+    assert tight["snapkv"] <= tight["fifo"]  # its vote is part of an entry's bytes
+    assert tables["expected_attention"]["state_bytes"].min() > 0 == tables["fifo"]["state_bytes"].max()
+
+
+def test_the_oracle_holds_what_an_oracle_would_keep(tables):
+    tight = {name: table[table["budget"] == 0.2]["precision"].mean() for name, table in tables.items()}
+    assert tight["oracle"] == max(tight.values()) and tight["oracle"] > 0.6 > tight["random"]
 
 
 def test_the_pass_without_eviction_is_the_same_for_every_policy(tables):
@@ -75,14 +127,40 @@ def test_fifo_at_a_tight_budget_loses_early_targets(tables):
 
 @pytest.mark.parametrize("policy", ["baee", "oracle"])
 def test_bfloat16_autocast_reaches_the_model_and_leaves_the_store_exact(model, tables, policy):
-    cast = run_policy(model, policy, GRID, seed=5, autocast=True, progress=False)
-    assert (cast["bytes"] == tables[policy]["bytes"]).all()
+    cast, _ = run_policy(model, policy, GRID | {"query_aware": False}, seed=5, autocast=True, progress=False)
+    assert cast["bytes"].tolist() == tables[policy]["bytes"].tolist()
     assert cast["accuracy"].between(0, 1).all()
 
 
-def test_same_seed_gives_the_same_table(model, tables):
-    again = run_policy(model, "random", GRID, seed=5, progress=False)
-    pd.testing.assert_frame_equal(again, tables["random"])
+def test_same_seed_gives_the_same_tables(model, measured):
+    for again, first in zip(
+        run_policy(model, "random", GRID, seed=5, progress=False), measured["random"], strict=True
+    ):
+        pd.testing.assert_frame_equal(again, first)
+
+
+def test_the_reading_layer_is_the_one_that_reads_the_target_most():
+    position = torch.tensor([[[10, 50]], [[11, 50]], [[40, 50]]])  # 3 layers, 1 row, 2 entries
+    mass = torch.zeros(3, 3, 1, 2)
+    mass[2, :, 0, 0] = torch.tensor([0.2, 0.7, 0.9])
+    trace = ReadTrace(mass, position, torch.tensor([0, 1]))
+    target = np.array([[10]])
+    assert reading_layer(trace, target, 1, 2).tolist() == [1]  # layer 2 reads most, but not the target
+    assert reading_layer(trace, target, 1, 1).tolist() == [-1]
+    held = np.array([[True], [False], [True]])
+    assert held_by_reader(held, np.array([1])).tolist() == [False]
+    assert held_by_reader(held, np.array([0])).tolist() == [True]
+    assert held_by_reader(held, np.array([-1])).tolist() == [False]
+
+
+def test_precision_is_the_share_of_the_oracles_choice_that_is_held():
+    position = torch.arange(6).expand(1, 1, 6)
+    mass = torch.zeros(3, 1, 1, 6)
+    mass[2, 0, 0] = torch.tensor([0.9, 0.0, 0.5, 0.0, 0.8, 9.0])  # the last is written in chunk 2 itself
+    trace = ReadTrace(mass, position, torch.tensor([0, 0, 0, 1, 1, 2]))
+    assert oracle_precision(torch.tensor([[[0, 3]]]), trace, 2, 2).tolist() == [0.5]
+    assert oracle_precision(torch.tensor([[[4, 0, -1]]]), trace, 2, 2).tolist() == [1.0]
+    assert oracle_precision(torch.tensor([[[-1, -1]]]), trace, 2, 3).tolist() == [0.0]
 
 
 def test_target_is_held_by_its_tokens_or_the_one_behind_or_the_open_chunk():
@@ -108,12 +186,22 @@ def test_eviction_does_not_see_later_chunks(model, policy):
     assert torch.equal(*held)
 
 
+def test_tasks_that_cannot_place_their_target_have_one_place():
+    grid = EvictionGrid.from_dict(GRID | {"tasks": ["pressure/early", "pressure/cued", TASK]})
+    assert [(task, place) for task, place, _ in grid.cells()] == [
+        ("pressure/early", "early"),
+        ("pressure/cued", "anywhere"),
+        (TASK, "early"),
+        (TASK, "late"),
+    ]
+
+
 def test_mistakes_in_the_configuration_are_named(model):
     with pytest.raises(ValueError, match="unknown keys"):
         EvictionGrid.from_dict(GRID | {"sample": 3})
     with pytest.raises(ValueError, match="budgets"):
         EvictionGrid.from_dict(GRID | {"budgets": [1.5]})
-    with pytest.raises(ValueError, match="cannot place"):
-        run_policy(model, "fifo", GRID | {"task": "reference/niah_single"}, seed=0, progress=False)
+    with pytest.raises(ValueError, match="positions"):
+        EvictionGrid.from_dict(GRID | {"positions": ["middle"]})
     with pytest.raises(ValueError, match="no policy|unknown policy"):
         run_policy(model, "lifo", GRID, seed=0, progress=False)

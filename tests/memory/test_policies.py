@@ -98,8 +98,8 @@ class _Fixed(RetentionClassifier):
         super().__init__(4)
         self.index, self.sign = index, sign
 
-    def forward(self, values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        return self.sign * features[..., self.index] + 0.0 * values.sum(-1)
+    def rank(self, content: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        return self.sign * features[..., self.index]
 
 
 def test_baee_follows_its_classifier():

@@ -7,7 +7,7 @@ from synapnet_edge.artifacts import ArtifactError, write_tensors
 from synapnet_edge.memory import RetentionClassifier
 
 
-@pytest.mark.parametrize(("dim", "hidden", "expected"), [(192, 16, 3441), (192, 32, 7393), (64, 32, 3297)])
+@pytest.mark.parametrize(("dim", "hidden", "expected"), [(192, 8, 1657), (192, 16, 3441), (64, 32, 3297)])
 def test_parameter_counts(dim, hidden, expected):
     assert RetentionClassifier(dim, hidden).n_parameters == expected
 
@@ -36,3 +36,16 @@ def test_other_files_and_widths_are_refused(tmp_path):
         RetentionClassifier.load(tmp_path / "x.safetensors")
     with pytest.raises(ValueError, match="width 8"):
         RetentionClassifier(8)(torch.zeros(1, 4), torch.zeros(1, 4))
+
+
+def test_content_is_all_that_the_first_layer_needs_of_a_value():
+    torch.manual_seed(0)
+    classifier = RetentionClassifier(8, 4)
+    classifier.feature_mean += 0.5
+    classifier.feature_std *= 2.0
+    values, features = torch.randn(5, 8), torch.randn(5, 4)
+    scaled = (features - 0.5) / 2.0
+    joined = torch.cat([torch.nn.functional.rms_norm(values, (8,)), scaled], dim=-1)
+    expected = classifier.layers(joined).squeeze(-1)
+    assert torch.allclose(classifier.rank(classifier.content(values), features), expected, atol=1e-5)
+    assert torch.allclose(classifier(values, features), expected, atol=1e-5)

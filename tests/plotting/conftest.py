@@ -241,6 +241,7 @@ def eviction(seeds=(1, 2, 3), policies=POLICIES, budgets=(0.1, 0.2, 0.3, 0.5)):
             | dict(seed=seed, query_aware=False, n=100, accuracy=accuracy, ci_low=accuracy - 0.02)
             | dict(ci_high=accuracy + 0.02, retention=min(1.0, accuracy + 0.02), accuracy_retained=0.95)
             | dict(accuracy_evicted=0.03, accuracy_full=0.97, bytes=int(budget * 1e6))
+            | dict(retention_same_layer=accuracy, precision=min(1.0, accuracy + 0.01))
         )
     return pd.DataFrame(rows)
 
@@ -255,6 +256,43 @@ DEPLOY_UNITS = {
     "prefill_macs_per_token": ("MAC/token", 9e6),
     "prefill_bytes_per_token": ("B/token", 7.4e4),
 }
+
+
+def retention_stability(seeds=(1, 2), fits=(0, 1, 2), rates=(1e-3, 1e-2), noise=(0.0, 0.1)):
+    rows = [
+        dict(seed=seed, fit_seed=fit, learning_rate=rate, label_noise=share)
+        | dict(validation_auc=0.95 - share / 4 - fit / 100, task_auc=0.9 - share / 3 - fit / 100)
+        for seed, fit, rate, share in product(seeds, fits, rates, noise)
+    ]
+    return pd.DataFrame(rows)
+
+
+def eviction_cost(policies=("baee", "fifo"), sizes=(1024, 16384, 65536)):
+    rows = [
+        dict(metric="round", policy=policy, entries=size, value=1e-4 * size, unit="ms")
+        for policy, size in product(policies, sizes)
+    ]
+    rows += [
+        dict(metric=metric, policy=policy, entries=200, value=4.0, unit=unit)
+        for policy in policies
+        for metric, unit in (
+            ("eviction_per_token", "us"),
+            ("eviction_share", "%"),
+            ("stream_against_fifo", "%"),
+        )
+    ]
+    table = pd.DataFrame(rows).assign(tiers="fp16", repeats=9, method="synthetic")
+    return table.assign(ci_low=0.9 * table["value"], ci_high=1.2 * table["value"])
+
+
+def eviction_growth(points=16):
+    tokens = 4096 * np.arange(1, points + 1)
+    rows = []
+    for policy, budget in (("everything kept", np.nan), ("baee under the budget", 2 * 2**20)):
+        used = 900.0 * tokens if np.isnan(budget) else np.minimum(900.0 * tokens, budget)
+        facts = dict(policy=policy, budget_bytes=budget, tokens=tokens, bytes=used, resident_bytes=used)
+        rows.append(pd.DataFrame({**facts, "rss_bytes": 3e8 + used, "entries": used / 800}))
+    return pd.concat(rows, ignore_index=True)
 
 
 def deploy(tiers=("cpu_multi", "cpu_single"), contexts=(512, 1024, 2048, 4096, 8192)):
@@ -396,6 +434,9 @@ MAKERS = {
     "history": history,
     "ledger": ledger,
     "eviction": eviction,
+    "retention_stability": retention_stability,
+    "eviction_cost": eviction_cost,
+    "eviction_growth": eviction_growth,
     "deploy": deploy,
     "deploy_trace": deploy_trace,
     "equal_bytes": equal_bytes,
@@ -430,6 +471,9 @@ def thin_tables():
         "history": history((7,), 2),
         "ledger": ledger((7,), ("fp16",)),
         "eviction": grid,
+        "retention_stability": retention_stability((7,), (0,), (1e-3,), (0.0,)).assign(task_auc=np.nan),
+        "eviction_cost": eviction_cost(("baee",), (1024,)).iloc[:2],
+        "eviction_growth": eviction_growth(1).iloc[:1],
         "deploy": deploy(("cpu_single",), (64,)),
         "deploy_trace": deploy_trace(("cpu_single",), 1),
         "equal_bytes": equal_bytes(1).iloc[:1],

@@ -54,7 +54,7 @@ def eviction(full=0.96):
         dict(task="reference/memory_pressure_niah", policy=policy, budget=budget, position="early")
         | dict(length=2048, seed=seed, query_aware=False, n=64, accuracy=value, ci_low=0, ci_high=1)
         | dict(retention=value / 2, accuracy_retained=1, accuracy_evicted=0, accuracy_full=full)
-        | dict(bytes=int(1e6 * budget))
+        | dict(bytes=int(1e6 * budget), retention_same_layer=value / 3, precision=value)
         for (policy, values), seed in product(POLICIES.items(), (42, 43))
         for budget, value in zip((0.1, 0.5), values, strict=True)
     ]
@@ -238,11 +238,14 @@ def test_the_classifier_is_reported_with_its_controls(tables, tmp_path):
     fixed = {
         "best_feature": "log_mass",
         "best_feature_auc": 0.8,
+        "best_feature_task_auc": 0.7,
+        "task_auc": 0.75,
         "parameters": 3441,
         "validation_examples": 99,
     }
     text = render(tables | {"retention": pd.DataFrame(epochs).assign(**fixed)}, tmp_path)
-    assert "| 42 | 3,441 | 99 | 0.910 | 0.490 | 0.800 (log_mass) |" in section(text, "Retention classifier")
+    row = "| 42 | 3,441 | 99 | 0.910 | 0.750 | 0.490 | 0.800 / 0.700 (log_mass) |"
+    assert row in section(text, "Retention classifier")
     assert "best single input" not in text
     better = pd.DataFrame(epochs).assign(**fixed | {"best_feature_auc": 0.95})
     text = render(tables | {"retention": better}, tmp_path)

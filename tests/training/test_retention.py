@@ -8,14 +8,21 @@ from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.memory import ReadTrace
 from synapnet_edge.models import SynapNetEdge, UnboundedStore
 from synapnet_edge.training.retention import (
-    Examples,
     RetentionSettings,
-    _fit,
-    _shuffle,
     collect_examples,
-    grouped_ranking,
+    fit,
+    stability,
     train_retention,
 )
+from synapnet_edge.training.retention_examples import (
+    Examples,
+    Sides,
+    collect_side,
+    shuffled,
+    standardised,
+    with_label_noise,
+)
+from synapnet_edge.training.retention_ranking import grouped_ranking
 
 SMALL = {"documents": 6, "length": 128, "epochs": 2, "groups": 4, "batch": 2}
 
@@ -50,7 +57,7 @@ def test_training_returns_a_classifier_and_its_controls(model, autocast):
     assert list(table["epoch"]) == [1, 2]
     assert classifier.dim == 32 and int(table["parameters"][0]) == classifier.n_parameters
     assert table["best_feature"][0] in ("log_salience", "log_age", "log_mass", "layer_fraction")
-    for column in ("validation_auc", "shuffled_auc", "best_feature_auc"):
+    for column in ("validation_auc", "task_auc", "shuffled_auc", "best_feature_auc", "best_feature_task_auc"):
         assert 0.0 <= table[column].iloc[-1] <= 1.0
     assert not any(parameter.grad is not None for parameter in model.parameters())
 
@@ -62,13 +69,33 @@ def test_same_seed_gives_the_same_classifier(model):
 
 
 def test_no_document_is_on_both_sides(model):
-    rng = np.random.default_rng(0)
-    train, validation = collect_examples(model, RetentionSettings.from_dict(SMALL | {"documents": 5}), rng)
-    assert len(train.group.unique()) == 4 * 4 and len(validation.group.unique()) == 4
+    settings = RetentionSettings.from_dict(SMALL | {"documents": 5, "held_out": []})
+    train, validation, tasks = collect_examples(model, settings, 0)
+    assert len(train.group.unique()) == 4 * 4 and len(validation.group.unique()) == 4 and tasks is None
     rows = {tuple(row) for row in train.values.tolist()}
     seen = {tuple(row) for row in validation.values.tolist()}
     # A shared document would share all its entries; frame tokens such as the first one are alike in all.
     assert len(rows & seen) < 0.1 * len(seen)
+
+
+def test_held_out_tasks_are_left_out_even_if_the_mixture_has_them(model, monkeypatch):
+    drawn = []
+
+    def spy(model, mixture, documents, rng, **shape):
+        drawn.append((dict(mixture), documents))
+        return collect_side(model, mixture, documents, rng, **shape)
+
+    monkeypatch.setattr("synapnet_edge.training.retention.collect_side", spy)
+    mixture = {"reference/niah_single": 1.0, "ruler/vt": 2.0, "ruler/qa_1": 0.0}
+    settings = RetentionSettings.from_dict(SMALL | {"mixture": mixture, "held_out": ["ruler/vt"]})
+    collect_examples(model, settings, 0)
+    assert drawn == [
+        ({"reference/niah_single": 1.0}, 4),
+        ({"reference/niah_single": 1.0}, 2),
+        ({"ruler/vt": 1.0}, 2),
+    ]
+    with pytest.raises(ValueError, match="all tasks of the mixture are held out"):
+        RetentionSettings.from_dict(SMALL | {"mixture": {"ruler/vt": 1.0}})
 
 
 def planted(n_groups: int, seed: int, signal: bool) -> Examples:
@@ -85,20 +112,49 @@ def planted(n_groups: int, seed: int, signal: bool) -> Examples:
 def test_classifier_learns_content_and_shuffled_labels_teach_nothing():
     settings = RetentionSettings(epochs=15, minibatch=128)
     train, validation = planted(30, 0, True), planted(20, 1, True)
-    _, history = _fit(train, validation, settings, 0, False)
-    assert history[-1]["validation_auc"] > 0.9
+    _, history = fit(Sides(train, validation, None), settings, 0, False)
+    assert history[-1]["validation_auc"] > 0.9 and np.isnan(history[-1]["task_auc"])
     order = torch.Generator().manual_seed(0)
-    _, control = _fit(_shuffle(train, order), _shuffle(validation, order), settings, 0, False)
+    control = Sides(shuffled(train, order), shuffled(validation, order), None)
+    _, control = fit(control, settings, 0, False)
     assert abs(control[-1]["validation_auc"] - 0.5) < 0.1
 
 
 def test_shuffling_stays_inside_each_group():
     data = planted(5, 0, True)
-    shuffled = _shuffle(data, torch.Generator().manual_seed(0))
-    assert not torch.equal(shuffled.future, data.future)
+    mixed = shuffled(data, torch.Generator().manual_seed(0))
+    assert not torch.equal(mixed.future, data.future)
     for group in range(5):
         mine = data.group == group
-        assert torch.equal(shuffled.future[mine].sort().values, data.future[mine].sort().values)
+        assert torch.equal(mixed.future[mine].sort().values, data.future[mine].sort().values)
+
+
+def test_label_noise_changes_its_share_of_the_labels():
+    data = planted(20, 0, True)
+    for share in (0.0, 0.2, 1.0):
+        noisy = with_label_noise(data, share, torch.Generator().manual_seed(0))
+        assert abs(float((noisy.future != data.future).float().mean()) - share) < 0.06
+    with pytest.raises(ValueError, match="share"):
+        with_label_noise(data, 1.5, torch.Generator())
+
+
+def test_labels_are_standardised_inside_each_group():
+    data = planted(3, 0, True)
+    lifted = data._replace(future=data.future * (1.0 + 9.0 * (data.group == 1)))
+    label = standardised(lifted, 1e-6)
+    for group in range(3):
+        mine = label[data.group == group]
+        assert abs(float(mine.mean())) < 1e-5 and float(mine.std(unbiased=False)) == pytest.approx(
+            1.0, abs=1e-4
+        )
+    assert torch.allclose(label, standardised(data, 1e-6), atol=1e-3)
+
+
+def test_stability_covers_the_whole_grid(model):
+    grid = {"seeds": [0, 1], "learning_rates": [1e-3, 1e-2], "label_noise": [0.0, 0.2]}
+    table = stability(model, SMALL | {"epochs": 1}, 0, progress=False, **grid)
+    assert len(table) == 8 and not table.duplicated(["fit_seed", "learning_rate", "label_noise"]).any()
+    assert table["validation_auc"].between(0, 1).all()
 
 
 def test_ranking_is_judged_inside_groups():

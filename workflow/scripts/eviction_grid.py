@@ -10,15 +10,22 @@ with job(snakemake.log[0], snakemake.threads) as started:
 
     from synapnet_edge.evaluation.eviction import run_policy
     from synapnet_edge.memory.retention import RetentionClassifier
+    from synapnet_edge.memory.scoring.locret import load_heads
     from synapnet_edge.quantization.checkpoint import load_model
     from synapnet_edge.training.objective import use_bfloat16
 
     params, policy = snakemake.params, snakemake.wildcards.policy
     seed, output = int(snakemake.wildcards.seed), Path(snakemake.output.table)
-    classifier = RetentionClassifier.load(Path(snakemake.input.classifier))
-    model = load_model(Path(snakemake.input.model))
-    autocast = use_bfloat16(params.autocast, torch.device("cpu"))
-    table = run_policy(model, policy, params.settings, seed=seed, classifier=classifier, autocast=autocast)
-    write_table(output, table)
+    cells, rows = run_policy(
+        load_model(Path(snakemake.input.model)),
+        policy,
+        params.settings,
+        seed=seed,
+        classifier=RetentionClassifier.load(Path(snakemake.input.classifier)),
+        heads=load_heads(Path(snakemake.input.heads)) if policy == "locret" else None,
+        autocast=use_bfloat16(params.autocast, torch.device("cpu")),
+    )
+    write_table(output, cells)
+    write_table(snakemake.output.rows, rows)
     settings = {"policy": policy, "settings": params.settings, "seed": seed, "autocast": params.autocast}
     write_manifest(output, stage="eviction_grid", config=settings, code=params.code, started=started)

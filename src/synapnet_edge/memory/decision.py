@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from synapnet_edge.memory.policies.base import EntryState, Policy
-from synapnet_edge.memory.tiers import Block, Entries
+from synapnet_edge.memory.tiers import Block, Entries, take
 
 _FIELDS = ("position", "log_salience", "count", "mass", "last_read", "written", "reads", "note")
 
@@ -56,6 +57,25 @@ def drop_at_once(
     for block, part in zip(blocks, parts, strict=True):
         block.clear(part)
     return arriving.masked_fill(fresh, -torch.inf), gone.sum(dim=2)
+
+
+def fill_best(target: Block, source: Block, policy: Policy, step: int, before: int) -> None:
+    """Copy into an empty block the entries of another one that the policy scores best.
+
+    Entries at position `before` or later are left out.
+    """
+    own = {name: x[:, :, : source.top] for name, x in source.data.items()}
+    own["position"] = own["position"].masked_fill(own["position"] >= before, -1)
+    nothing = {name: x[:, :, :0] for name, x in own.items()}
+    seen = entry_state([source.restricted(own)], nothing, step)
+    scores = _asked(policy, replace(seen, capacity=target.limits)).masked_fill(~seen.live, -torch.inf)
+    rank = scores.argsort(dim=-1, descending=True, stable=True)[..., : target.capacity]
+    best = take(own, rank)
+    beyond = torch.arange(rank.shape[-1], device=rank.device) >= target.limits[:, None, None]
+    gone = beyond | (best["position"] < 0)
+    best["position"] = best["position"].masked_fill(gone, -1)
+    best["count"] = best["count"].masked_fill(gone, 0.0)
+    target.load(best)
 
 
 def entry_state(blocks: Sequence[Block], incoming: Entries, step: int) -> EntryState:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synapnet_edge.memory.decision import drop_at_once, score_entries
+from synapnet_edge.memory.decision import drop_at_once, fill_best, score_entries
 from synapnet_edge.memory.ledger import by_tier, bytes_per_stream, entries_per_layer
 from synapnet_edge.memory.plain import plain_tensors
 from synapnet_edge.memory.policies.base import POLICIES, NewEntries, Policy
@@ -168,6 +168,33 @@ class EpisodicStore(EntryStore):
         self._queries = [[] for _ in self._queries]
         self._reads.forget()
         self.step += 1
+
+    @plain_tensors
+    def compressed(self, budget_bytes: int, before: int) -> EpisodicStore:
+        """A new store of `budget_bytes` per stream with the best entries of this one, scored now.
+
+        Compression in one go, for a memory that was read in full first: what the open chunk has read so far
+        takes part in the scores.
+
+        Parameters
+        ----------
+        budget_bytes : int
+        before : int
+            Entries from this position on are left out.
+
+        Raises
+        ------
+        ValueError
+            If this store has several tiers or entries of an unfinished chunk are staged.
+        """
+        if len(self.tiers) > 1 or self._staging:
+            raise ValueError(f"only finished chunks of one tier can be compressed, got tiers {self.tiers}")
+        self._fold_reads()
+        small = EpisodicStore(self.n_layers, self.policy, budget_bytes=budget_bytes, tiers=self.tiers)
+        small.allocate(*self.sizes, self.evicted.device)
+        fill_best(small.blocks[0], self.blocks[0], self.policy, self.step, before)
+        small.step, small.tokens, small._dtype = self.step, self.tokens, self._dtype
+        return small
 
     def bytes_used(self) -> Tensor:
         """[B] int64: bytes of the live entries of each stream, over all layers and tiers."""

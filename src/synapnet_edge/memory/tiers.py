@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -179,6 +180,12 @@ class Block:
     def live(self) -> Tensor:
         """[L, B, S] bool: occupied slots."""
         return self.data["position"] >= 0
+
+    def restricted(self, data: Entries) -> Block:
+        """The same format over other arrays; nothing is copied."""
+        block = copy.copy(self)
+        block.data, block.top = data, data["position"].shape[2]
+        return block
 
     def free(self) -> int:
         """Slots every row of every layer has left, counting what is not allocated yet."""

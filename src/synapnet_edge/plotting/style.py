@@ -68,6 +68,7 @@ VARIANTS = _looks(
 POLICIES = _looks(
     ("oracle", BLACK, "*", ":"),
     ("baee", RED, "o", "-"),
+    ("salience", BLACK, "o", "--"),
     ("fifo", BLUE, "s", "-"),
     ("lru", SKY, "^", "-"),
     ("random", GREY, "x", "--"),

@@ -144,13 +144,16 @@ def eviction(grid: pd.DataFrame, floor_of: Mapping[tuple[str, int], float]) -> p
                 "ci_low": low,
                 "ci_high": high,
                 "retention": cell["retention"].mean(),
+                "retention_same_layer": cell["retention_same_layer"].mean(),
+                "precision": cell["precision"].mean(),
                 "accuracy_full": full / n,
                 "floor": level,
                 "interpretable": bool(full_low > level),
             }
         )
-    columns = [*keys, "seeds", "n", "bytes", "accuracy", "ci_low", "ci_high", "retention", "accuracy_full"]
-    return pd.DataFrame(rows, columns=[*columns, "floor", "interpretable"])
+    columns = [*keys, "seeds", "n", "bytes", "accuracy", "ci_low", "ci_high", "retention"]
+    columns += ["retention_same_layer", "precision", "accuracy_full", "floor", "interpretable"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def float_arms(deploy: pd.DataFrame) -> pd.Series:

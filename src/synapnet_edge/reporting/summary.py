@@ -91,6 +91,7 @@ _WORDS = {
     "suite", "task", "model", "variant", "backend", "policy", "position", "tier",
     "metric", "unit", "method", "component", "tensor", "stage", "best_feature", "experiment", "arm",
     "variant_a", "variant_b", "test", "baseline", "recipe", "name", "kind",
+    "against", "tiers",
 }
 # fmt: on
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from synapnet_edge.memory.policies.base import POLICIES, EntryState, Policy
+from synapnet_edge.memory.policies.base import POLICIES, EntryState, NewEntries, Policy
 
 if TYPE_CHECKING:
     from synapnet_edge.memory.retention import RetentionClassifier
@@ -20,35 +20,43 @@ class BAEEPolicy(Policy):
     Parameters
     ----------
     classifier : RetentionClassifier, optional
-        Trained to predict log future read mass. Without one nothing learned is involved: the score is the
-        read mass accumulated so far plus the salience, and `describe()` says so.
+        Trained to order entries by future reads. What its first layer makes of an entry's value never
+        changes: it is noted at the write, so that a round costs a few products per entry. Without one
+        nothing learned is involved: the score is the read mass accumulated so far plus the salience, and
+        `describe()` says so.
     """
 
     name = "baee"
     wants_mass = True
+    needs = "attention"
 
     def __init__(self, classifier: RetentionClassifier | None = None, use_factor: float = 1.5) -> None:
         super().__init__(use_factor)
         self.classifier = classifier
+        if classifier is not None:
+            self.note_width = classifier.hidden
+            self.needs = "attention, training"
+
+    def note_write(self, layer: int, entries: NewEntries) -> Tensor:
+        with torch.no_grad():
+            return self.classifier.to(entries.values.device).content(entries.values.flatten(-2))
 
     def score(self, state: EntryState) -> Tensor:
         if self.classifier is None:
             return state.mass.double() + state.log_salience.double().exp()
-        n_layers, batch, _ = state.live.shape
-        self.classifier.to(state.live.device)
-        scores = torch.empty(state.live.shape, dtype=torch.float64, device=state.live.device)
-        for layer in range(n_layers):
-            features = self.classifier.features(
-                log_salience=state.log_salience[layer],
-                age=state.step - state.written[layer],
-                mass=state.mass[layer],
-                layer_fraction=layer / max(1, n_layers - 1),
-            )
-            for stream in range(batch):  # bounds the dequantised payload, and keeps it in the cache
-                scores[layer, stream] = self.classifier(
-                    state.values(layer, stream).flatten(-2), features[stream]
-                )
-        return scores
+        layers = torch.arange(state.live.shape[0], device=state.live.device, dtype=torch.float32)
+        features = self.classifier.features(
+            log_salience=state.log_salience,
+            age=state.step - state.written,
+            mass=state.mass,
+            layer_fraction=(layers / max(1, len(layers) - 1))[:, None, None].expand_as(state.mass),
+        )
+        with torch.no_grad():
+            return self.classifier.rank(state.note, features).double()
+
+    def state_bytes(self) -> int:
+        parts = self.classifier.parameters() if self.classifier is not None else ()
+        return sum(p.numel() * p.element_size() for p in parts)
 
     def describe(self) -> str:
         if self.classifier is None:

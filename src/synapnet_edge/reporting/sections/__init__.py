@@ -9,6 +9,8 @@ from synapnet_edge.reporting.sections import (  # noqa: F401  importing register
     effective_length,
     equal_bytes,
     eviction,
+    eviction_cost,
+    eviction_paired,
     experiments,
     goals,
     headline,
@@ -18,6 +20,7 @@ from synapnet_edge.reporting.sections import (  # noqa: F401  importing register
     paired,
     published,
     retention,
+    retention_stability,
     sizes,
     stream,
 )

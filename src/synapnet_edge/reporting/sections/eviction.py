@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synapnet_edge.reporting import text
+from synapnet_edge.reporting import policy_goals, text
 from synapnet_edge.reporting.section import Run, section
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     10,
     {
         "eviction": "task policy budget position length seed query_aware n accuracy ci_low ci_high "
-        "retention accuracy_retained accuracy_evicted accuracy_full bytes"
+        "retention retention_same_layer accuracy_retained accuracy_evicted accuracy_full bytes precision"
     },
+    goals=lambda run: policy_goals.grid_goals(run.evicted),
     tables=lambda run: {"eviction": run.evicted},
 )
 def write(run: Run) -> str:
@@ -34,10 +35,10 @@ def _eviction_text(table: pd.DataFrame, subject: str) -> str:
     return (
         "## Memory under a budget\n\n"
         f"{subject}Budget: share of the bytes of the unbounded memory. Cells: accuracy with its 95 % "
-        "interval pooled over seeds, then retention (share of targets held). `oracle` knows the future: "
-        "an upper bound. The floor is the accuracy of a random value from the context; a row is not "
-        "interpretable when its accuracy without eviction is not above it (95 % interval).\n\n"
-        + ("\n".join(blocks) or "Not measured in this run.\n")
+        "interval pooled over seeds, then retention (share of targets held by any layer / by the layer that "
+        "reads them when nothing is evicted). `oracle` knows the future: an upper bound. The floor is the "
+        "accuracy of a random value from the context; a row is not interpretable when its accuracy without "
+        "eviction is not above it (95 % interval).\n\n" + ("\n".join(blocks) or "Not measured in this run.\n")
     )
 
 
@@ -61,5 +62,5 @@ def _eviction_block(key: tuple, part: pd.DataFrame) -> str:
 
 
 def _eviction_cell(row: pd.Series) -> str:
-    spread = text.interval(row["ci_low"], row["ci_high"])
-    return f"{text.share(row['accuracy'])} {spread}, {text.share(row['retention'])}"
+    spread, same = text.interval(row["ci_low"], row["ci_high"]), text.share(row["retention_same_layer"], 2)
+    return f"{text.share(row['accuracy'])} {spread}, {text.share(row['retention'], 2)} / {same}"

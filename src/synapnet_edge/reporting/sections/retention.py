@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synapnet_edge.reporting import text
+from synapnet_edge.reporting import policy_goals, text
 from synapnet_edge.reporting.section import Run, section
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     "memory",
     20,
     {
-        "retention": "seed epoch validation_auc shuffled_auc best_feature best_feature_auc parameters "
-        "validation_examples"
+        "retention": "seed epoch validation_auc task_auc shuffled_auc best_feature best_feature_auc "
+        "best_feature_task_auc parameters validation_examples"
     },
+    goals=lambda run: policy_goals.classifier_goals(run.tables["retention"]),
 )
 def write(run: Run) -> str:
     return _retention_text(run.tables["retention"])
@@ -35,22 +36,26 @@ def _retention_text(table: pd.DataFrame) -> str:
                 text.count(last["parameters"]),
                 text.count(last["validation_examples"]),
                 text.share(last["validation_auc"]),
+                text.share(last["task_auc"]),
                 text.share(last["shuffled_auc"]),
-                f"{text.share(last['best_feature_auc'])} ({last['best_feature']})",
+                f"{text.share(last['best_feature_auc'])} / {text.share(last['best_feature_task_auc'])} "
+                f"({last['best_feature']})",
             )
         )
     head = (
         "seed",
         "parameters",
         "validation entries",
-        "AUC",
+        "AUC, unseen documents",
+        "AUC, unseen tasks",
         "AUC, shuffled labels",
-        "AUC, best single feature",
+        "best single feature, documents / tasks",
     )
     return (
         "## Retention classifier\n\n"
         "Predicts which entries later chunks will read, from what is known when the decision is made. "
-        "Validation documents are not training documents. AUC: an entry is in the top fifth of its decision "
+        "Validation documents are not training documents, and unseen tasks are a family no training document "
+        "has. AUC: an entry is in the top fifth of its decision "
         "by future read mass; mean over decisions.\n\n"
         + (text.table(head, rows) if rows else "Not measured in this run.\n")
     )

@@ -1,0 +1,157 @@
+"""Examples for the retention classifier: entries at a moment of decision, and what was read of them later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from synapnet_edge.memory.retention import RetentionClassifier
+from synapnet_edge.memory.traces import ReadTrace
+from synapnet_edge.models.state import UnboundedStore
+from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
+from synapnet_edge.tasks.mixture import Mixture
+
+
+class Examples(NamedTuple):
+    """Entries at a moment of decision.
+
+    Attributes
+    ----------
+    values, features : Tensor
+        float16 [n, D] and float32 [n, 4]: all the classifier sees.
+    future : Tensor
+        float32 [n], read mass received in later chunks.
+    group : Tensor
+        int64 [n], the decision (document, chunk, layer) an example belongs to.
+    """
+
+    values: Tensor
+    features: Tensor
+    future: Tensor
+    group: Tensor
+
+
+class Sides(NamedTuple):
+    """Training examples, examples of unseen documents, and of unseen tasks (None: no task is held out)."""
+
+    train: Examples
+    documents: Examples
+    tasks: Examples | None
+
+
+@torch.inference_mode()
+def collect_side(
+    model: SynapNetEdge,
+    mixture: Mapping[str, float],
+    documents: int,
+    rng: np.random.Generator,
+    *,
+    length: int,
+    readouts: int,
+    groups: int,
+    batch: int,
+    autocast: bool = False,
+    bar: tqdm | None = None,
+) -> Examples:
+    """Examples of `documents` new documents drawn from `mixture`.
+
+    Raises
+    ------
+    ValueError
+        If documents are not longer than one chunk: nothing is ever read.
+    """
+    model.eval()
+    drawn, parts = Mixture(mixture), []
+    for start in range(0, documents, batch):
+        size = min(batch, documents - start)
+        ids = drawn.batch(rng, size, length, readouts).input_ids
+        store, slots = _full_pass(model, np.ascontiguousarray(ids), autocast)
+        parts.append(_examples(model.cfg.depth, store, slots, size, groups, rng, len(parts)))
+        if bar is not None:
+            bar.update(size)
+    return _join(parts)
+
+
+def shuffled(data: Examples, generator: torch.Generator) -> Examples:
+    """Labels permuted inside each group: everything but the link from entry to future stays."""
+    key = data.group.double() + torch.rand(len(data.group), generator=generator, dtype=torch.float64)
+    future = torch.empty_like(data.future)
+    future[data.group.argsort(stable=True)] = data.future[key.argsort()]
+    return data._replace(future=future)
+
+
+def with_label_noise(data: Examples, share: float, generator: torch.Generator) -> Examples:
+    """A random `share` of the examples gets the label of a random example of its group.
+
+    Raises
+    ------
+    ValueError
+        If `share` does not lie in 0..1.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"share must lie in 0..1, got {share}")
+    hit = torch.rand(len(data.future), generator=generator) < share
+    return data._replace(future=torch.where(hit, shuffled(data, generator).future, data.future))
+
+
+def standardised(data: Examples, epsilon: float) -> Tensor:
+    """Labels [n]: log(future + epsilon) at mean 0 and variance 1 inside each group.
+
+    Only the order of entries that compete for the same bytes matters, and the level of a whole group
+    (a late chunk has little future) would otherwise take most of the loss.
+    """
+    label = (data.future.double() + epsilon).log()
+    _, index, count = data.group.unique(return_inverse=True, return_counts=True)
+    mean = torch.zeros(len(count), dtype=torch.float64).scatter_add_(0, index, label) / count
+    centred = label - mean[index]
+    variance = torch.zeros_like(mean).scatter_add_(0, index, centred.square()) / count
+    return (centred / variance.sqrt().clamp_min(1e-3)[index]).float()
+
+
+def _full_pass(model: SynapNetEdge, ids: np.ndarray, autocast: bool) -> tuple[UnboundedStore, int]:
+    """Stream the documents [B, T] with unbounded memory; the store with its reads, and entries per chunk."""
+    store = UnboundedStore(record_mass=True)
+    state = model.init_state(len(ids), store=store)
+    device = model.embed.token.weight.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+        model.step(torch.from_numpy(ids).to(device), state)
+    return store, state.slots
+
+
+def _examples(
+    depth: int,
+    store: UnboundedStore,
+    slots: int,
+    documents: int,
+    groups: int,
+    rng: np.random.Generator,
+    block: int,
+) -> Examples:
+    """Examples of one full-memory pass; `block` makes the group numbers of passes distinct."""
+    trace = ReadTrace.from_store(store, depth, slots)
+    views = [store.read(layer) for layer in range(depth)]
+    parts = []
+    for row in range(documents):
+        for choice in range(groups):
+            chunk, layer = int(rng.integers(trace.chunks - 1)), int(rng.integers(depth))
+            alive = int((trace.written <= chunk).sum())
+            features = RetentionClassifier.features(
+                log_salience=views[layer].bias[row, :alive].cpu(),
+                age=chunk - trace.written[:alive],
+                mass=trace.accumulated(chunk)[layer, row, :alive],
+                layer_fraction=layer / max(1, depth - 1),
+            )
+            values = views[layer].values[row, :, :alive].transpose(0, 1).flatten(1).half().cpu()
+            future = trace.future(chunk)[layer, row, :alive].float()
+            number = (block * 4096 + row) * groups + choice
+            parts.append(Examples(values, features, future, torch.full((alive,), number)))
+    return _join(parts)
+
+
+def _join(parts: list[Examples]) -> Examples:
+    return Examples(*(torch.cat(column) for column in zip(*parts, strict=True)))
