@@ -110,7 +110,9 @@ rule retention_stability_all:
 rule eviction_cost_all:
     """What eviction costs, with its figures: not part of `all`."""
     input:
-        expand("results/figures/{name}.pdf", name=["eviction_scaling", "eviction_overhead", "episodic_growth"]),
+        expand(
+            "results/figures/{name}.pdf", name=["eviction_scaling", "eviction_overhead", "episodic_growth"]
+        ),
 
 
 rule longbench_real_all:

@@ -188,7 +188,7 @@ def test_control_difference_is_paired_by_seed(tables, tmp_path):
 
 def test_eviction_cells_below_the_floor_are_marked(tables, tmp_path):
     good = section(render(tables, tmp_path), "Memory under a budget")
-    assert "not interpretable |" not in good and "0.500 [" in good and "0.250" in good
+    assert "not interpretable |" not in good and "0.500 [" in good and "0.25 /" in good
     tables["eviction"] = eviction(full=0.2)
     text = render(tables, tmp_path)
     assert section(text, "Memory under a budget").count("| not interpretable |") == 3

@@ -47,7 +47,8 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     style.caption(
         fig,
         f"One stream of {int(table['tokens'].max()):,} random tokens; solid: bytes of all entries with their "
-        "bookkeeping; dashed: allocated arrays; right: resident set of the process.",
+        "bookkeeping; dashed: allocated arrays; right: resident set of the process; "
+        f"n = {len(table)} readings, one trained seed.",
     )
     return fig
 

@@ -55,6 +55,7 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     style.caption(
         fig,
         f"{method}; memory of {style.span_text(table['entries'])} entries a layer; median of "
-        f"{style.span_text(table['repeats'])} streams, policies in turn, one thread. Dotted: goal.",
+        f"n = {style.span_text(table['repeats'])} streams of one trained seed, policies in turn, one thread. "
+        "Dotted: goal.",
     )
     return fig

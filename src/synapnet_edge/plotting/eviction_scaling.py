@@ -58,8 +58,9 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     style.legend_right(fig, handles)
     style.caption(
         fig,
-        "One layer, one stream, one thread; 32 entries arrive; median of "
-        f"{style.span_text(table['repeats'])} interleaved rounds; slope of log time over log size from {style.short_count(LARGE)} entries on.",
+        "One layer, one stream, one thread; 32 random entries of a fixed seed arrive; median of "
+        f"n = {style.span_text(table['repeats'])} interleaved rounds; slope of log time over log size from "
+        f"{style.short_count(LARGE)} entries on.",
     )
     return fig
 

@@ -45,7 +45,7 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     fits = len(table)
     style.caption(
         fig,
-        f"{fits} fits: {table['fit_seed'].nunique()} initialisations x {len(rates)} rates x "
+        f"n = {fits} fits: {table['fit_seed'].nunique()} initialisations x {len(rates)} rates x "
         f"{table['label_noise'].nunique()} shares, on the traces of {style.seeds_text(table['seed'])}. "
         "Small dots: single fits. Grey line: chance.",
     )
