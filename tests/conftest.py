@@ -10,6 +10,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--policy",
+        action="append",
+        default=[],
+        help="module:Class of an eviction policy to check (repeatable)",
+    )
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout under test."""

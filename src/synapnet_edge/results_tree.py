@@ -65,6 +65,7 @@ MANIFESTS: dict[str, str] = {
     "paired": "results/paired.csv.manifest.json",
     "retention": "results/eviction/retention/seed{seed}.safetensors.manifest.json",
     "eviction_grid": "results/eviction/grid/seed{seed}/{policy}.csv.manifest.json",
+    "eviction_paired": "results/eviction/paired.csv.manifest.json",
     "deploy": "results/deploy/{tier}/{model}/{variant}.csv.manifest.json",
 }
 

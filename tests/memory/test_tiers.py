@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from synapnet_edge.memory.exchange import admit_best, exchange
 from synapnet_edge.memory.tiers import (
     METADATA,
     SCALE_FLOOR,
@@ -91,7 +92,7 @@ def test_exchange_keeps_the_top_of_the_union_and_moves_payload_with_metadata():
         new = entries([[start + i for i in range(4)]] * 3)
         stored.reserve(4)
         now = scores_of[stored.data["position"].long().clamp_min(0)]
-        after, leaving, left = stored.exchange(now, new, scores_of[new["position"].long()])
+        after, leaving, left = exchange(stored, now, new, scores_of[new["position"].long()])
         expected = [
             sorted(row + list(range(start, start + 4)), key=lambda p: -scores_of[p])[:5] for row in expected
         ]
@@ -110,18 +111,39 @@ def test_exchange_keeps_the_top_of_the_union_and_moves_payload_with_metadata():
         assert bool((leaving["keys"][..., 0, 0].float() == leaving["position"])[gone].all())
 
 
+def test_admitting_without_a_next_tier_keeps_the_same_and_counts_what_went():
+    generator = torch.Generator().manual_seed(3)
+    one, two = block(capacity=5, batch=3), block(capacity=5, batch=3)
+    scores_of = torch.rand(100, generator=generator).double()
+    gone = torch.zeros(1, 3, dtype=torch.int64)
+    for start in range(0, 40, 4):
+        new = entries([[start, start + 1, -1 if start == 8 else start + 2, start + 3]] * 3)
+        arriving = scores_of[new["position"].long()].masked_fill(new["position"] < 0, -math.inf)
+        for stored in (one, two):
+            stored.reserve(4)
+        now = [scores_of[x.data["position"].long().clamp_min(0)] for x in (one, two)]
+        _, leaving, _ = exchange(one, now[0], new, arriving)
+        went = admit_best(two, now[1], new, arriving)
+        assert torch.equal(went, (leaving["position"] >= 0).sum(dim=-1))
+        gone += went
+        assert one.top == two.top
+        for name, x in one.data.items():
+            assert torch.equal(x, two.data[name]), name
+    assert gone.tolist() == [[34, 34, 34]]
+
+
 def test_padding_never_enters_a_block():
     stored = block()
     stored.reserve(2)
     new = entries([[7, -1]])
-    stored.exchange(torch.ones(1, 1, 2).double(), new, torch.tensor([[[1.0, -math.inf]]]).double())
+    exchange(stored, torch.ones(1, 1, 2).double(), new, torch.tensor([[[1.0, -math.inf]]]).double())
     assert stored.data["position"].tolist() == [[[7, -1]]] and stored.top == 1
 
 
 def test_block_without_capacity_passes_everything_on():
     stored = block(capacity=0)
     stored.reserve(2)
-    _, leaving, left = stored.exchange(
-        torch.ones(1, 1, 0).double(), entries([[3, 9]]), torch.tensor([[[1.0, 2.0]]]).double()
+    _, leaving, left = exchange(
+        stored, torch.ones(1, 1, 0).double(), entries([[3, 9]]), torch.tensor([[[1.0, 2.0]]]).double()
     )
     assert leaving["position"].tolist() == [[[9, 3]]] and left.tolist() == [[[2.0, 1.0]]]

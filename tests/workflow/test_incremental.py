@@ -9,7 +9,8 @@ from synapnet_edge.config_files import load_config
 
 pytestmark = pytest.mark.slow
 
-MODEL_RULES = {"pretrain", "calibrate", "quantize", "benchmark", "retention", "eviction_grid", "deploy"}
+EVICTION_RULES = {"eviction_grid", "eviction_paired"}
+MODEL_RULES = {"pretrain", "calibrate", "quantize", "benchmark", "retention", "deploy"} | EVICTION_RULES
 OUTPUT_RULES = {"paired", "figure", "report"}
 SOURCE = "src/synapnet_edge"
 
@@ -65,14 +66,14 @@ def test_editing_the_common_style_redraws_all_figures_and_measures_nothing(finis
 
 def test_changing_one_budget_reruns_the_grid_and_what_is_drawn_from_it(finished, overlay):
     jobs = finished.planned(configs=overlay({"eviction": {"budgets": [0.1, 0.6]}}))
-    assert {rule for rule, _ in jobs} == {"eviction_grid", "figure", "report"}
+    assert {rule for rule, _ in jobs} == EVICTION_RULES | {"figure", "report"}
     assert names(jobs, "figure", "name") == {"eviction_grid", "headline"}
 
 
 def test_adding_a_policy_runs_its_cells_only(finished, overlay):
     jobs = finished.planned(configs=overlay({"eviction": {"policies": ["baee", "fifo", "oracle", "lru"]}}))
     assert names(jobs, "eviction_grid", "policy") == {"lru"}
-    assert {rule for rule, _ in jobs} == {"eviction_grid", "figure", "report"}
+    assert {rule for rule, _ in jobs} == EVICTION_RULES | {"figure", "report"}
 
 
 def test_changing_the_learning_rate_reruns_everything_from_pretraining(finished, overlay):
@@ -127,8 +128,8 @@ def test_adding_a_seed_trains_that_seed_only(finished, overlay):
         ("training/qat.py", {"quantize"}, {"pretrain", "calibrate"}),
         ("quantization/uniform.py", {"calibrate", "quantize"}, {"pretrain"}),
         ("evaluation/runner.py", {"benchmark"}, MODEL_RULES - {"benchmark"}),
-        ("training/retention.py", {"retention"}, MODEL_RULES - {"retention", "eviction_grid"}),
-        ("evaluation/eviction.py", {"eviction_grid"}, MODEL_RULES - {"eviction_grid"}),
+        ("training/retention.py", {"retention"}, MODEL_RULES - {"retention"} - EVICTION_RULES),
+        ("evaluation/eviction.py", {"eviction_grid"}, MODEL_RULES - EVICTION_RULES),
         ("profiling/timing.py", {"deploy"}, MODEL_RULES - {"deploy"}),
         ("reporting/summary.py", {"report"}, MODEL_RULES | {"figure"}),
     ],
@@ -144,7 +145,7 @@ def test_editing_one_policy_reruns_its_cells_only(finished):
     with finished.edited(f"{SOURCE}/memory/policies/fifo.py"):
         jobs = finished.planned()
     assert names(jobs, "eviction_grid", "policy") == {"fifo"}
-    assert {rule for rule, _ in jobs} == {"eviction_grid", "figure", "report"}
+    assert {rule for rule, _ in jobs} == EVICTION_RULES | {"figure", "report"}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ COLUMNS = {
     "p_holm test",
     "eviction": "task policy budget position length seed query_aware n accuracy ci_low ci_high retention "
     "accuracy_retained accuracy_evicted accuracy_full bytes",
+    "eviction_paired": "task position length budget query_aware policy against difference p_value p_holm",
     "deploy": "tier model variant backend threads context metric value unit ci_low ci_high repeats method",
 }
 

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synapnet_edge.memory.decision import drop_at_once, fill_best, score_entries
+from synapnet_edge.memory.decision import fill_best
 from synapnet_edge.memory.ledger import by_tier, bytes_per_stream, entries_per_layer
 from synapnet_edge.memory.plain import plain_tensors
-from synapnet_edge.memory.policies.base import POLICIES, NewEntries, Policy
-from synapnet_edge.memory.reads import ChunkReads, ReadCollector, queries_at, slot_reads
+from synapnet_edge.memory.policies.base import POLICIES, Policy
+from synapnet_edge.memory.reads import ReadCollector
+from synapnet_edge.memory.rounds import admit, describe, fold_reads
 from synapnet_edge.memory.saving import load_store, store_tensors
 from synapnet_edge.memory.staging import Staging, new_entries
-from synapnet_edge.memory.summaries import merge_into_like, promote_and_demote
-from synapnet_edge.memory.tiers import Block, Entries, entry_bytes, share_out
+from synapnet_edge.memory.tiers import Block, entry_bytes, share_out
 from synapnet_edge.models.attend import BlockWatch
 from synapnet_edge.models.state import EntryStore, MemoryView
 
@@ -79,6 +79,7 @@ class EpisodicStore(EntryStore):
         self.n_layers = n_layers
         self.policy = POLICIES.get(policy)() if isinstance(policy, str) else policy
         self.wants_mass, self.wants_queries = self.policy.wants_mass, self.policy.wants_queries
+        self.wants_blocks = self.policy.observes_open
         self.tiers = tuple(tiers)
         self.hot_share, self.merge_threshold = hot_share, merge_threshold
         self.max_moves, self.marks = max_moves, marks
@@ -88,8 +89,8 @@ class EpisodicStore(EntryStore):
         self.blocks: list[Block] = []
         self.tokens = self._open_tokens = 0  # of finished chunks and of the open one, if reads are watched
         self._staging = Staging(n_layers)
-        self._queries: list[list[Tensor]] = [[] for _ in range(n_layers)]
-        self._reads = ReadCollector(n_layers, self.policy.history_rows, self.policy.counts_low)
+        self.open_queries: list[list[Tensor]] = [[] for _ in range(n_layers)]
+        self.read_statistics = ReadCollector(n_layers, self.policy.history_rows, self.policy.counts_low)
         self._dtype = torch.float32
         self.evicted = self.merged = torch.zeros(n_layers, 1, dtype=torch.int64)
 
@@ -127,7 +128,7 @@ class EpisodicStore(EntryStore):
         if sizes != self.sizes:
             raise ValueError(f"store holds (streams, heads, width) {self.sizes}, got {sizes}")
         self._dtype = keys.dtype
-        self._describe(layer, entries, positions)
+        describe(self, layer, entries, positions)
         self._staging.add(layer, entries)
 
     @plain_tensors
@@ -147,7 +148,7 @@ class EpisodicStore(EntryStore):
             self._open_tokens += bias.shape[2]
         if not self.policy.observes_open:
             return None
-        return self._reads.watch(layer, bias, sum(block.top for block in self.blocks))
+        return self.read_statistics.watch(layer, bias, sum(block.top for block in self.blocks))
 
     @plain_tensors
     def observe_queries(self, layer: int, query: Tensor) -> None:
@@ -156,17 +157,17 @@ class EpisodicStore(EntryStore):
         if layer == 0:
             self._open_tokens += query.shape[2]
         if self.policy.note_width:
-            self._queries[layer].append(query.detach())
+            self.open_queries[layer].append(query.detach())
 
     @plain_tensors
     def end_chunk(self) -> None:
         """Admit the staged entries: score once, demote, merge and evict until the budget holds."""
-        self._fold_reads()
+        fold_reads(self)
         if self._staging:
-            self._admit(self._staging.collect())
+            admit(self, self._staging.collect())
         self.tokens, self._open_tokens = self.tokens + self._open_tokens, 0
-        self._queries = [[] for _ in self._queries]
-        self._reads.forget()
+        self.open_queries = [[] for _ in self.open_queries]
+        self.read_statistics.forget()
         self.step += 1
 
     @plain_tensors
@@ -189,7 +190,7 @@ class EpisodicStore(EntryStore):
         """
         if len(self.tiers) > 1 or self._staging:
             raise ValueError(f"only finished chunks of one tier can be compressed, got tiers {self.tiers}")
-        self._fold_reads()
+        fold_reads(self)
         small = EpisodicStore(self.n_layers, self.policy, budget_bytes=budget_bytes, tiers=self.tiers)
         small.allocate(*self.sizes, self.evicted.device)
         fill_best(small.blocks[0], self.blocks[0], self.policy, self.step, before)
@@ -302,65 +303,6 @@ class EpisodicStore(EntryStore):
                 out[stream, start : start + block.top] = block.payload(part, layer, stream)
                 start += block.top
         return out
-
-    def _fold_reads(self) -> None:
-        if not (self.wants_mass and self.blocks):
-            return
-        data = [block.data for block in self.blocks]
-        mass = torch.cat([x["chunk_mass"] for x in data], dim=2)
-        used = self.policy.observe_read(mass, torch.cat([block.live for block in self.blocks], dim=2))
-        sizes = [x["mass"].shape[2] for x in data]
-        if self.policy.note_width and self.policy.observes_open:
-            note = torch.cat([x["note"] for x in data], dim=2)
-            note = self.policy.note_reads(note, self._chunk_reads(mass), self.step).to(torch.float16)
-            for x, own in zip(data, note.split(sizes, dim=2), strict=True):
-                x["note"].copy_(own)
-        for x, hit in zip(data, used.split(sizes, dim=2), strict=True):
-            x["mass"] += x["chunk_mass"]
-            x["chunk_mass"].zero_()
-            x["reads"] += hit
-            x["last_read"].masked_fill_(hit, self.step)
-
-    def _describe(self, layer: int, entries: Entries, positions: Tensor) -> None:
-        """Add to new entries what their own chunk read of them and what the policy notes about them."""
-        policy, offset = self.policy, positions - self.tokens
-        reads = self._reads.of_new(layer, offset) if policy.observes_open else None
-        if reads is not None:
-            entries["mass"] = reads.mass.masked_fill(entries["position"] < 0, 0.0)
-        if policy.note_width:
-            asked = queries_at(self._queries[layer], offset) if self.wants_queries else None
-            payload = entries["keys"], entries["values"], entries["log_salience"].float()
-            note = policy.note_write(layer, NewEntries(*payload, self.step, asked, reads))
-            entries["note"] = note.to(torch.float16)
-
-    def _chunk_reads(self, mass: Tensor) -> ChunkReads:
-        """The open chunk's statistics in the order of the slots; what was not read is 0."""
-        found = [self._reads.of_stored(layer) for layer in range(self.n_layers)]
-        widths = [(block.top, block.data["mass"].shape[2]) for block in self.blocks]
-        return slot_reads(found, widths, mass)
-
-    def _admit(self, incoming: Entries) -> None:
-        new = incoming["position"]
-        self.policy.observe_write(new, new >= 0)
-        for block in self.blocks:
-            block.reserve(new.shape[2])
-        *stored, arriving = score_entries(self.policy, self.blocks, incoming, self.step)
-        if self.policy.drop_share and self.blocks[0].free() < new.shape[2]:
-            arriving, gone = drop_at_once(self.blocks, stored, arriving, self.policy.drop_share)
-            self.evicted += gone
-            incoming["position"] = new.masked_fill(arriving.isneginf(), -1)
-        after = []
-        for block, own in zip(self.blocks, stored, strict=True):
-            own, incoming, arriving = block.exchange(own, block.encode(incoming), arriving)
-            after.append(own)
-        if len(self.blocks) == 2:
-            promote_and_demote(*self.blocks, *after, marks=self.marks, max_moves=self.max_moves)
-        gone = incoming["position"] >= 0
-        if "summary" in self.tiers and bool(gone.any()):
-            merged = merge_into_like(self.blocks[-1], incoming, gone, self.merge_threshold)
-            self.merged += merged.sum(dim=2)
-            gone = gone & ~merged
-        self.evicted += gone.sum(dim=2)
 
 
 def _concatenate(parts: list[Tensor], dim: int) -> Tensor:

@@ -27,7 +27,6 @@ METADATA: dict[str, tuple[torch.dtype, float]] = {
 Entries = dict[str, Tensor]
 
 FORMATS = ("fp16", "int8")
-_EMPTY, _STEP = -1e300, 1e290
 
 
 def quantize_int8(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -260,49 +259,6 @@ class Block:
         for name, x in self.data.items():
             rows = entries[name].to(x.dtype).reshape(-1, *x.shape[3:])
             x.view(-1, *x.shape[3:]).index_copy_(0, flat, rows)
-
-    def exchange(
-        self, scores: Tensor, incoming: Entries, incoming_scores: Tensor
-    ) -> tuple[Tensor, Entries, Tensor]:
-        """Keep the best of the stored and incoming entries, moving only those that change place.
-
-        The i-th best newcomer takes the i-th worst slot while it scores higher: exactly the top of the
-        union, at the cost of a top-k and K copied entries. Empty slots are the worst, lowest index first.
-
-        Parameters
-        ----------
-        scores : Tensor
-            float64 [L, B, S]; values of empty slots are ignored.
-        incoming : Entries
-            K entries in this block's format.
-        incoming_scores : Tensor
-            float64 [L, B, K]; -inf marks "no entry".
-
-        Returns
-        -------
-        scores, leaving, leaving_scores
-            Scores of the block afterwards; what did not stay (position -1 and score -inf: nothing).
-        """
-        order = incoming_scores.argsort(dim=-1, descending=True, stable=True)
-        incoming, incoming_scores = take(incoming, order), incoming_scores.gather(-1, order)
-        filler = _EMPTY + _STEP * torch.arange(scores.shape[-1], device=scores.device, dtype=scores.dtype)
-        scores = torch.where(self.live, scores, filler)
-        if not self.equal:  # slots beyond a layer's own limit cannot be taken
-            beyond = torch.arange(scores.shape[-1], device=scores.device) >= self.limits[:, None, None]
-            scores = scores.masked_fill(beyond, math.inf)
-        k = min(scores.shape[-1], incoming_scores.shape[-1])
-        worst, slots = scores.topk(k, dim=-1, largest=False)
-        head = {name: x[:, :, :k] for name, x in incoming.items()}
-        head_scores = incoming_scores[..., :k]
-        enters = head_scores > worst
-        stored = take(self.data, slots)
-        self.put(slots, choose(enters, head, stored))
-        if k:
-            self.top = max(self.top, int(torch.where(enters, slots + 1, 0).max()))
-        scores = scores.scatter(-1, slots, torch.where(enters, head_scores, worst))
-        leaving = join(choose(enters, stored, head), {name: x[:, :, k:] for name, x in incoming.items()})
-        left = torch.cat([torch.where(enters, worst, head_scores), incoming_scores[..., k:]], dim=-1)
-        return scores, leaving, left.masked_fill(leaving["position"] < 0, -math.inf)
 
 
 def _layout(

@@ -44,6 +44,8 @@ class EntryStore(ABC):
     wants_mass: bool = False
     #: Whether `observe_queries` is called, for every piece, the first chunk's included.
     wants_queries: bool = False
+    #: Whether `watch_blocks` must be asked. Compiled runtimes, which show sums alone, refuse such a store.
+    wants_blocks: bool = False
     #: Most entries per layer and stream, if the store keeps the most salient ones and no others.
     capacity: int | None = None
 

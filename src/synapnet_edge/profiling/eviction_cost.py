@@ -18,7 +18,6 @@ from synapnet_edge.memory.tiers import entry_bytes
 from synapnet_edge.models.state import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 from synapnet_edge.profiling.memory import rss_bytes
-from synapnet_edge.profiling.stream import random_ids
 from synapnet_edge.profiling.timing import median_interval
 
 COLUMNS = [
@@ -139,7 +138,7 @@ def stream_overhead(
         `stream_against_fifo` [%]: how much longer the whole stream takes than under fifo in the same turn,
         so that watching the reads counts too.
     """
-    ids = random_ids(model.cfg.vocab_size, tokens, 0, "cpu")
+    ids = _random_ids(model, tokens)
     full = tokens // model.cfg.chunk_len * model.cfg.episodic_slots
     size = max(1, int(budget_share * full))
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ("fifo", *policies)}
@@ -196,7 +195,7 @@ def growth(
     RuntimeError
         If the store ever holds a byte more than its budget.
     """
-    ids = random_ids(model.cfg.vocab_size, tokens, 0, "cpu")
+    ids = _random_ids(model, tokens)
     lines = []
     for label, budget in budgets.items():
         bounded = budget is not None
@@ -229,6 +228,12 @@ def _readings(model: SynapNetEdge, ids: torch.Tensor, store: Any, every: int) ->
                 "tokens": done, "bytes": used, "resident_bytes": resident, "rss_bytes": rss_bytes(),
                 "entries": entries,
             }  # fmt: skip
+
+
+def _random_ids(model: SynapNetEdge, tokens: int) -> torch.Tensor:
+    """Uniform token ids [1, tokens]; speed depends on the number of tokens, not on which they are."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, model.cfg.vocab_size, (1, tokens), generator=generator)
 
 
 class _Clock:

@@ -12,6 +12,8 @@ from synapnet_edge.memory.policies.base import POLICIES, EntryState, NewEntries,
 if TYPE_CHECKING:
     from synapnet_edge.memory.retention import RetentionClassifier
 
+_SLICE = 16384  # entries scored at once
+
 
 @POLICIES.register("baee")
 class BAEEPolicy(Policy):
@@ -28,6 +30,8 @@ class BAEEPolicy(Policy):
 
     name = "baee"
     wants_mass = True
+    counts_uses = False
+    pointwise = True
     needs = "attention"
 
     def __init__(self, classifier: RetentionClassifier | None = None, use_factor: float = 1.5) -> None:
@@ -39,20 +43,32 @@ class BAEEPolicy(Policy):
 
     def note_write(self, layer: int, entries: NewEntries) -> Tensor:
         with torch.no_grad():
-            return self.classifier.to(entries.values.device).content(entries.values.flatten(-2))
+            self._move_to(entries.values.device)
+            return self.classifier.content(entries.values.flatten(-2))
 
     def score(self, state: EntryState) -> Tensor:
         if self.classifier is None:
             return state.mass.double() + state.log_salience.double().exp()
-        layers = torch.arange(state.live.shape[0], device=state.live.device, dtype=torch.float32)
-        features = self.classifier.features(
-            log_salience=state.log_salience,
-            age=state.step - state.written,
-            mass=state.mass,
-            layer_fraction=(layers / max(1, len(layers) - 1))[:, None, None].expand_as(state.mass),
-        )
+        n_layers, _, entries = state.live.shape
+        self._move_to(state.live.device)
+        fraction = torch.arange(n_layers, device=state.live.device) / max(1, n_layers - 1)
+        scores = torch.empty(state.live.shape, dtype=torch.float64, device=state.live.device)
         with torch.no_grad():
-            return self.classifier.rank(state.note, features).double()
+            for start in range(0, entries, _SLICE):  # stays in the processor's cache
+                part = slice(start, start + _SLICE)
+                mass = state.mass[..., part]
+                features = self.classifier.features(
+                    log_salience=state.log_salience[..., part],
+                    age=state.step - state.written[..., part],
+                    mass=mass,
+                    layer_fraction=fraction[:, None, None].expand_as(mass),
+                )
+                scores[..., part] = self.classifier.rank(state.note[..., part, :], features)
+        return scores
+
+    def _move_to(self, device: torch.device) -> None:
+        if self.classifier.feature_mean.device != device:
+            self.classifier.to(device)
 
     def state_bytes(self) -> int:
         parts = self.classifier.parameters() if self.classifier is not None else ()

@@ -109,6 +109,10 @@ class Policy(ABC):
     counts_low: bool = False
     #: Whether new entries start with what the queries of their own chunk read of them.
     observes_open: bool = False
+    #: Whether `observe_read` is asked which entries a chunk used (`last_read`, `reads`).
+    counts_uses: bool = True
+    #: Whether an entry's score depends on nothing but that entry: scoring then copies nothing.
+    pointwise: bool = False
     #: FP16 numbers kept per entry for this policy; they are part of the entry's bytes.
     note_width: int = 0
     #: Share of the capacity that is dropped in one go when it is exceeded; 0 = only what does not fit.

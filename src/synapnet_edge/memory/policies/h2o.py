@@ -23,6 +23,7 @@ class H2OPolicy(Policy):
     name = "h2o"
     wants_mass = True
     observes_open = True
+    counts_uses = False
     needs = "attention"
 
     def __init__(self, recent_share: float = 0.5, use_factor: float = 1.5) -> None:

@@ -16,6 +16,7 @@ class KnormPolicy(Policy):
     """
 
     name = "knorm"
+    pointwise = True
     note_width = 1  # -||k||
 
     def note_write(self, layer: int, entries: NewEntries) -> Tensor:

@@ -30,6 +30,7 @@ class ScissorhandsPolicy(Policy):
     name = "scissorhands"
     wants_mass = True
     observes_open = True
+    counts_uses = False
     counts_low = True
     needs = "attention"
 

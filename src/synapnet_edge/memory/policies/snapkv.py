@@ -27,6 +27,7 @@ class SnapKVPolicy(Policy):
     name = "snapkv"
     wants_mass = True
     observes_open = True
+    counts_uses = False
     note_width = 1  # the vote
     needs = "attention"
 

@@ -88,6 +88,8 @@ class FastSession(Session):
         chunk_len = chunk_len or self.cfg.chunk_len
         if not 1 <= chunk_len <= self.cfg.chunk_len:
             raise ValueError(f"chunk_len must be in 1..{self.cfg.chunk_len}, got {chunk_len}")
+        if store is not None and (store.wants_blocks or store.wants_queries):
+            raise ValueError(f"{store!r} wants single reads or queries, which only the PyTorch model shows")
         share = self.cfg.episodic_slots / self.cfg.chunk_len if write_share is None else write_share
         slots = max(1, math.ceil(share * chunk_len))
         capacity = self.cfg.max_entries if store is None else None
