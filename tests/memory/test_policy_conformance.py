@@ -119,7 +119,7 @@ def test_the_documented_example_runs_and_conforms(repository, model, ids):
     names: dict = {}
     try:
         exec(compile(example, "own_policy.md", "exec"), names)
-        assert names["held"] == [1, 2]
+        assert names["held"] == [2, 3]
         store, _ = stream(model, ids, "keydiff")
         assert (store.live_entries() == 8).all()
     finally:

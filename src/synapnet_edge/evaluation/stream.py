@@ -17,7 +17,7 @@ import psutil
 import torch
 from tqdm import tqdm
 
-from synapnet_edge.evaluation.eviction import target_held
+from synapnet_edge.evaluation.eviction_measures import target_held
 from synapnet_edge.evaluation.fork import fork
 from synapnet_edge.evaluation.long_haystack import QUESTION, LongHaystack
 from synapnet_edge.memory.baee import BAEEMemoryManager
