@@ -26,6 +26,7 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/paired.smk"
 include: "workflow/rules/equal_bytes.smk"
 include: "workflow/rules/qat_share.smk"
+include: "workflow/rules/peers.smk"
 include: "workflow/rules/eviction.smk"
 include: "workflow/rules/stream.smk"
 include: "workflow/rules/baselines.smk"
@@ -66,6 +67,12 @@ rule quantization_all:
         "results/figures/bit_pareto.pdf",
         "results/figures/sensitivity.pdf",
         "results/figures/qat_share.pdf",
+
+
+rule peers_all:
+    """Other packages' quantisers on the linear layers of every model: not part of `all`."""
+    input:
+        table_files("peers"),
 
 
 rule stream_all:

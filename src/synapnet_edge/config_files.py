@@ -320,6 +320,7 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         ("tasks", ("retention", "held_out"), config["retention"]["held_out"]),
         ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),
         ("variants", ("deploy", "detail_variants"), deploy["detail_variants"]),
+        ("tasks", ("peers", "tasks"), config["peers"]["tasks"]),
         ("tasks", ("task_tables", "tasks"), config["task_tables"].get("tasks", ())),
     ]
     for key, block in _deploy_blocks(deploy):

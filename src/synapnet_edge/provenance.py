@@ -25,6 +25,7 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "quantize": ("training.quantize",),
     "benchmark": ("evaluation.runner", "quantization.checkpoint", "training.objective"),
     "qat_share": ("experiments.qat_share", "training.objective"),
+    "peers": ("experiments.peers",),
     "equal_bytes": ("evaluation.equal_bytes", "results_tree"),
     "paired": ("evaluation.paired", "results_tree"),
     "retention": ("training.retention", "quantization.checkpoint", "training.objective"),

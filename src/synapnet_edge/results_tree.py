@@ -25,6 +25,7 @@ TABLES: dict[str, str] = {
     "rows": "results/benchmark/{suite}/{model}/seed{seed}/{variant}.rows.csv.gz",
     "paired": "results/paired.csv",
     "qat_share": "results/qat_share/share{share}/seed{seed}.csv",
+    "peers": "results/peers/{model}/seed{seed}.csv",
     "equal_bytes": "results/equal_bytes/{model}.csv",
     "retention": "results/eviction/retention/seed{seed}.csv",
     "retention_stability": "results/eviction/stability/seed{seed}.csv",

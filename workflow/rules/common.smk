@@ -112,6 +112,11 @@ def equal_bytes_files(kind, wildcards):
     )
 
 
+def peers_cells(wildcards):
+    """What the models of other packages are scored on, with the seed of the rows."""
+    return {**config["peers"], "test_seed": config["benchmark"]["test_seed"]}
+
+
 def qat_share_arm():
     """Experiment and arm that the share of quantised training varies."""
     return config["qat_share"]["experiment"], config["qat_share"]["arm"]

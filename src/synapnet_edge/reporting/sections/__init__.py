@@ -18,6 +18,7 @@ from synapnet_edge.reporting.sections import (  # noqa: F401  importing register
     long_context,
     negative,
     paired,
+    peers,
     published,
     retention,
     retention_stability,

@@ -1,0 +1,41 @@
+import sys
+
+import pytest
+import torch
+
+from synapnet_edge.artifacts import write_tensors
+from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.experiments.peers import COLUMNS, PEERS, compare_peers
+from synapnet_edge.models import SynapNetEdge
+from synapnet_edge.training.calibration import calibrate
+
+CELLS = {"tasks": ["reference/niah_single"], "lengths": [64], "samples": 4, "test_seed": 1}
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    for name in PEERS:  # as on a machine without them
+        monkeypatch.setitem(sys.modules, PEERS.get(name).module, None)
+    cfg = SynapNetEdgeConfig(
+        dim=32, depth=1, heads=2, episodic_slots=4, chunk_len=16, window=8, top_k=4, ff_hidden=64
+    )
+    torch.manual_seed(0)
+    weights, stats = tmp_path / "model.safetensors", tmp_path / "stats.safetensors"
+    write_tensors(weights, SynapNetEdge(cfg).state_dict(), {"config": cfg.to_dict()})
+    calibrate(weights, {"n_samples": 2, "seq_len": 64}, 0, stats, progress=False)
+    return compare_peers(weights, stats, CELLS, 0, progress=False)
+
+
+def test_missing_packages_are_named_and_have_no_score(table):
+    assert list(table) == COLUMNS
+    absent = table[table["package"] != "synapnet-edge"]
+    assert set(absent["arm"]) == set(PEERS.names()) and absent["score"].isna().all()
+    assert absent["status"].str.startswith("not installed: ").all()
+
+
+def test_our_arms_quantise_the_same_linears_at_their_bytes(table):
+    ours = table[table["package"] == "synapnet-edge"].set_index("arm")
+    assert list(ours.index) == ["fp16", "int8", "rtn_int4g32", "awq_int4g32"]
+    assert ours["linears"].nunique() == 1 and ours.loc["fp16", "bits"] == 16
+    assert ours.loc["rtn_int4g32", "bytes"] == ours.loc["awq_int4g32", "bytes"] < ours.loc["fp16", "bytes"]
+    assert 4 < ours.loc["awq_int4g32", "bits"] < 5 and ours["score"].notna().all()
