@@ -60,6 +60,7 @@ VARIANTS = _looks(
     ("fp16_ft", GREY, "o", "--"),
     ("int8", BLUE, "s", "-"),
     ("int4", ORANGE, "^", "-"),
+    ("int4_awq", YELLOW, "^", "-"),
     ("int4_qat", ORANGE, "^", "--"),
     ("cajq_ptq", PINK, "D", "-"),
     ("cajq_qat", GREEN, "D", "-"),
