@@ -39,6 +39,7 @@ PARTS = (
     "LICENSE",
     "pyproject.toml",
 )
+PARTS += ("requirements.lock",)
 
 
 @dataclass(frozen=True)
