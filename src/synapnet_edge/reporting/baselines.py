@@ -88,7 +88,7 @@ def body(tables: rivals.Tables, config: Mapping[str, Any], manifests: Sequence[M
     scored, settings = rivals.cells(tables), config.get("baselines", {})
     cost = tables.get("baseline_cost")
     parts = [
-        "Trained on the reference model's batches, step for step, with its parameter count (within 5 %) and "
+        "Trained on the reference model's batches, step for step, with nearly its parameter count and "
         "a learning rate chosen by a sweep; quantised, scored and measured by the same code. All models run "
         "in PyTorch in float32 where speed is measured.\n",
         text.bullets(findings(tables), "No baseline is ahead of the reference model in any cell measured."),
