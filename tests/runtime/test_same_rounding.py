@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from synapnet_edge.runtime import load_model
+from synapnet_edge.runtime.fast import dots
 from synapnet_edge.runtime.fast import table as t
 from synapnet_edge.runtime.fast.layout import aligned
-from synapnet_edge.runtime.fast.stages import p as products
 
 # Modules in the order in which the kernels round their inputs; a tuple shares one input.
 ORDER = (
@@ -39,7 +39,7 @@ class Replay:
                 module.register_forward_pre_hook(lambda _, x, name=name: (self.rounded(name, x[0]), *x[1:]))
 
     def load(self, trace: np.ndarray, tokens: int) -> None:
-        offset, start = products.dots.ACTIVATION_OFFSET if tokens > 1 else 0, 0
+        offset, start = dots.ACTIVATION_OFFSET if tokens > 1 else 0, 0
         for layer in range(self.model.cfg.depth):
             for names in ORDER:
                 full = [f"blocks.{layer}.{name}" for name in names]

@@ -54,7 +54,8 @@ class FastSession(Session):
 
     Activations that meet packed weights are rounded to int8 with one scale per token and 64 features, for one
     token and for many alike; FP16 weights meet float32 activations. With several threads, pieces of more than
-    one token are shared out by tokens; results are the same bits for any number of threads.
+    one token are shared out by tokens; results are the same bits for any number of threads. There may be
+    many states, but only one caller at a time: the buffers of a step are shared.
 
     Parameters
     ----------

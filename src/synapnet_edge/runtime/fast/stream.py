@@ -158,6 +158,7 @@ class Space:
         """Make room for reads of `lookups` entries and open tokens."""
         if lookups <= self._lines:
             return
+        lookups = max(lookups, 2 * self._lines)  # a growing store asks after every chunk
         self._lines, self._scratch = lookups, Arena()
         line = padded(lookups, 16) + 16
         for words in self._tables:
