@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numba import njit
 from numba.core import types
@@ -50,7 +52,9 @@ def _entry(arguments):
     return f"void({', '.join(['int64'] * arguments)})"
 
 
-_give_way = types.ExternalFunction("sched_yield", types.int32())
+_give_way = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
 
 
 @njit(error_model="numpy")
