@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from synapnet_edge.__main__ import main
+from synapnet_edge.runtime.bench import measure
 from synapnet_edge.runtime.bench.arms import Arm
-from synapnet_edge.runtime.bench.measure import COLUMNS, compare
 
 
-class Sleeper(Arm):
-    def __init__(self, name, seconds):
-        self.name, self.seconds = name, seconds
+class Clock:
+    """Time that passes only where an arm says so."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    process_time = perf_counter
+
+
+class Worker(Arm):
+    def __init__(self, name, seconds, clock):
+        self.name, self.seconds, self.clock = name, seconds, clock
 
     def prepare(self, context):
         pass
 
     def decode(self, tokens):
-        time.sleep(self.seconds * tokens)
+        self.clock.now += self.seconds * tokens
 
     def chunk(self):
-        time.sleep(self.seconds)
+        self.clock.now += self.seconds
 
 
-def test_speedups_are_against_the_best_float_arm():
-    arms = [Sleeper("torch-fp32", 0.02), Sleeper("torch-bf16", 0.01), Sleeper("fast", 0.002)]
-    table = compare(arms, [8], rounds=5, decode_tokens=1, chunk_len=4, threads=1)
-    assert list(table) == COLUMNS and set(table["against"]) == {"torch-bf16"}
-    by_arm = table[table["work"] == "chunk"].set_index("arm")["speedup"]
-    assert by_arm["torch-bf16"] == 1 and by_arm["torch-fp32"] < 1 < by_arm["fast"]
-    assert (table["ci_low"] <= table["milliseconds"]).all() and (
-        table["milliseconds"] <= table["ci_high"]
-    ).all()
+def test_speedups_are_against_the_best_float_arm(monkeypatch):
+    monkeypatch.setattr(measure, "time", clock := Clock())
+    arms = [
+        Worker("torch-fp32", 0.02, clock),
+        Worker("torch-bf16", 0.01, clock),
+        Worker("fast", 0.002, clock),
+    ]
+    table = measure.compare(arms, [8], rounds=5, decode_tokens=3, chunk_len=4, threads=1)
+    assert list(table) == measure.COLUMNS and set(table["against"]) == {"torch-bf16"}
+    for work, tokens in (("decode", 1), ("chunk", 4)):
+        part = table[table["work"] == work].set_index("arm")
+        assert part["speedup"].to_dict() == pytest.approx({"torch-fp32": 0.5, "torch-bf16": 1, "fast": 5})
+        assert part["milliseconds"].to_dict() == pytest.approx(
+            {"torch-fp32": 20, "torch-bf16": 10, "fast": 2}
+        )
+        assert part["tokens_per_second"]["fast"] == pytest.approx(tokens / 0.002)
 
 
 def test_bench_prints_the_machine_and_writes_the_table(packed, tmp_path, capsys):
