@@ -65,7 +65,8 @@ def run_policy(
 
     Eviction is query-agnostic: it happens when a chunk is finished and sees nothing of later chunks. The
     oracle is the exception by definition: it knows the reads of a recorded pass with full memory. Cells with
-    `query_aware` are apart: there the policy compresses once, after it has seen the question.
+    `query_aware` are apart: there the policy compresses once, after it has seen the question, and every
+    policy keeps FP16 entries alone.
 
     Parameters
     ----------
