@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.plotting import style
 from synapnet_edge.plotting.base import Tables, figure
-from synapnet_edge.plotting.tradeoff import USES, measured, name_points, points_of, quality, scatter
+from synapnet_edge.plotting.tradeoff import USES, name_points, quality, tier_panels
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
 METRIC = "decode_tokens_per_second"
@@ -22,22 +23,9 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     model = style.pick_model(deploy)
     speed = deploy[(deploy["model"] == model) & (deploy["metric"] == METRIC)].dropna(subset=["value"])
     answered = quality(tables["benchmark"], model)
-    tiers = sorted(speed["tier"].unique())
-    fig = style.canvas(4.6 * max(1, len(tiers)) + 0.4, 4.0)
-    axes = fig.subplots(1, max(1, len(tiers)), squeeze=False, sharey=True)[0]
-    if not tiers:
-        style.empty_panel(axes[0], "no tier measured on this machine")
-    panels = []
-    for ax, tier in zip(axes, tiers, strict=False):
-        here = speed[speed["tier"] == tier]
-        arms = here.groupby("context")[["variant", "backend"]].apply(lambda rows: len(rows.drop_duplicates()))
-        context = int(arms[arms == arms.max()].index.max())
-        costs = measured(here[here["context"] == context], lambda value: 1000 / value)
-        panels.append((ax, points_of(costs, answered)))
-        scatter(*panels[-1])
-        ax.set_title(f"{tier}, context {style.short_count(context)}")
-        ax.set_xlabel("time per decoded token (ms)")
-    axes[0].set_ylabel("accuracy (share correct)")
+    fig, panels = tier_panels(
+        speed, answered, _common, lambda value: 1000 / value, "time per decoded token (ms)"
+    )
     style.caption(
         fig,
         f"Model {model}, batch 1; medians of n = {style.span_text(speed['repeats'])} interleaved repeats "
@@ -46,3 +34,9 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     )
     name_points(fig, panels)
     return fig
+
+
+def _common(here: pd.DataFrame) -> int:
+    """The longest context that most arms of a tier were measured at."""
+    arms = here.groupby("context")[["variant", "backend"]].apply(lambda rows: len(rows.drop_duplicates()))
+    return int(arms[arms == arms.max()].index.max())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapnet_edge.plotting import style
 from synapnet_edge.plotting.base import Tables, figure
-from synapnet_edge.plotting.tradeoff import USES, measured, name_points, points_of, quality, scatter
+from synapnet_edge.plotting.tradeoff import USES, name_points, quality, tier_panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,21 +26,14 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     deploy = deploy[deploy["model"] == model].dropna(subset=["value"])
     held = own_memory(deploy)
     answered = quality(tables["benchmark"], model)
-    tiers = sorted(held["tier"].unique())
-    fig = style.canvas(4.6 * max(1, len(tiers)) + 0.4, 4.0)
-    axes = fig.subplots(1, max(1, len(tiers)), squeeze=False, sharey=True)[0]
-    if not tiers:
-        style.empty_panel(axes[0], "process memory was not measured (deploy.rss_contexts)")
-    panels = []
-    for ax, tier in zip(axes, tiers, strict=False):
-        here = held[held["tier"] == tier]
-        context = int(here["context"].max())
-        costs = measured(here[here["context"] == context], lambda value: value / MEGABYTE)
-        panels.append((ax, points_of(costs, answered)))
-        scatter(*panels[-1], logarithmic=False)
-        ax.set_title(f"{tier}, context {style.short_count(context)}")
-        ax.set_xlabel("process memory above the interpreter's (MB)")
-    axes[0].set_ylabel("accuracy (share correct)")
+    fig, panels = tier_panels(
+        held,
+        answered,
+        lambda here: int(here["context"].max()),
+        lambda value: value / MEGABYTE,
+        "process memory above the interpreter's (MB)",
+        logarithmic=False,
+    )
     repeats = deploy.loc[deploy["metric"] == METRIC, "repeats"]
     style.caption(
         fig,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -207,3 +207,38 @@ def points_of(costs: Mapping[tuple[str, str], tuple], answered: Quality) -> list
         )
         for variant, backend in arms
     ]
+
+
+def tier_panels(
+    cells: pd.DataFrame,
+    answered: Quality,
+    at: Callable[[pd.DataFrame], int],
+    convert: Any,
+    label: str,
+    **more: Any,
+) -> tuple[Canvas, list[tuple[Axes, list[Point]]]]:
+    """A panel per tier with its arms at one context.
+
+    Parameters
+    ----------
+    cells : rows of one metric of the deploy table.
+    at : the rows of a tier -> the context [tokens] shown.
+    convert, label : value of a row -> cost on the x axis, and the name of that axis with its unit.
+    **more : to `scatter`.
+    """
+    tiers = sorted(cells["tier"].unique())
+    fig = style.canvas(4.6 * max(1, len(tiers)) + 0.4, 4.0)
+    axes = fig.subplots(1, max(1, len(tiers)), squeeze=False, sharey=True)[0]
+    if not tiers:
+        style.empty_panel(axes[0], "not measured on this machine")
+    panels = []
+    for ax, tier in zip(axes, tiers, strict=False):
+        here = cells[cells["tier"] == tier]
+        context = at(here)
+        points = points_of(measured(here[here["context"] == context], convert), answered)
+        scatter(ax, points, **more)
+        panels.append((ax, points))
+        ax.set_title(f"{tier}, context {style.short_count(context)}")
+        ax.set_xlabel(label)
+    axes[0].set_ylabel("accuracy (share correct)")
+    return fig, panels
