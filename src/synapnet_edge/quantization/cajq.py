@@ -36,8 +36,8 @@ class CAJQConfig:
     device : ``"cpu"``, ``"cuda"`` or ``"mps"``; statistics are collected and the result lives there.
     scope : which components are covered. ``"paper"``: SSM and attention projections (without a budget 2-bit
         SEQ, and INT4 in groups of 64 under AWQ), memory entries INT8 at run time; memory projections,
-        feed-forward, embeddings, bridge, norms and head stay FP16. ``"full"``: those too, but for bridge,
-        norms and salience; needs a budget.
+        feed-forward, embeddings, bridge, norms and head stay FP16. ``"full"``: those too, except bridge,
+        norms and salience, which stay FP16; always under a budget.
     byte_budget : payload of the whole model's file at most [bytes]; bits are then allocated by measured
         sensitivity, which needs calibration data. None with scope ``"full"``: a sixth of FP16.
     options : widths that an allocation may choose, keys of `options.OPTIONS`; always with ``"fp16"``.

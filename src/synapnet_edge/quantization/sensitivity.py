@@ -52,8 +52,8 @@ def measure_sensitivity(
     Returns
     -------
     DataFrame with the columns `COLUMNS`
-        divergence [nats] is the mean over `questions`; bytes are the component's, all its float parts
-        included; bits = 8 bytes / parameters.
+        divergence [nats] is the mean over `questions`; bytes are those of the component's linears and
+        embeddings; bits = 8 bytes / parameters.
 
     Raises
     ------
