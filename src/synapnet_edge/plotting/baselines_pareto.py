@@ -39,6 +39,7 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
     handles = _panel(axes[0], part, part["total"] / MEGABYTE)
     _panel(axes[1], part, 1000 / part["speed"])
     axes[0].set_xscale("log")
+    plain_ticks(axes[0])
     axes[0].set_xlabel("stored weights and carried state (MB, log)")
     axes[1].set_xlabel("time per decoded token (ms)")
     axes[0].set_ylabel("accuracy, mean of tasks")
@@ -53,6 +54,15 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
         "only.",
     )
     return fig
+
+
+def plain_ticks(ax: Axes) -> None:
+    """Ticks at 1, 2 and 5 of every decade in plain digits: a narrow range would crowd powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _seeds(tables: Tables) -> str:

@@ -35,7 +35,7 @@ def goals(tables: rivals.Tables) -> list[Goal]:
         return []
     long = found[found["length"] >= rivals.LONG]
     pairs = rivals.ahead(long)
-    measured = "in no pair"
+    measured = "in no pair" if len(long) else "–"
     if len(pairs):
         names = ", ".join(sorted(pairs["model"].unique()))
         measured = (
@@ -69,14 +69,14 @@ def findings(tables: rivals.Tables) -> list[str]:
     for model, part in rivals.ahead(found[found["length"] >= rivals.LONG]).groupby("model", sort=False):
         top = part.loc[(part["accuracy"] - part["our_accuracy"]).idxmax()]
         sentences.append(
-            f"{model} is better in accuracy and in bytes than a variant of ours in {len(part)} pairs from "
-            f"{rivals.LONG} tokens on, such as {top['variant']} against {top['our_variant']} at "
+            f"{model} is ahead of a variant of ours in accuracy and bytes (worse in neither) in {len(part)} "
+            f"pairs from {rivals.LONG} tokens on, such as {top['variant']} against {top['our_variant']} at "
             f"{top['length']}: {top['accuracy']:.3f} against {top['our_accuracy']:.3f}, "
             f"{_megabytes(top['cost'])} against {_megabytes(top['our_cost'])} MB."
         )
     for model, part in rivals.ahead(found, "speed", less=False).groupby("model", sort=False):
         at = ", ".join(str(length) for length in sorted(part["length"].unique()))
-        sentences.append(f"{model} is better in accuracy and in decode speed than a variant of ours at {at}.")
+        sentences.append(f"{model} is ahead of a variant of ours in accuracy and decode speed at {at}.")
     cost = tables.get("baseline_cost")
     if cost is not None and len(cost) and len(found):
         sentences += _cheaper(found, cost)
