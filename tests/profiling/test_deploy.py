@@ -197,6 +197,18 @@ def test_a_backend_that_cannot_compute_on_the_tier_is_named_with_its_reason(path
     assert "CPU only" in skipped["fast"]
 
 
+def test_a_file_that_a_backend_refuses_is_left_out_with_what_it_said(paths, monkeypatch):
+    backend = BACKENDS.get("torch-reference")
+
+    def refuse(path, device, threads):
+        raise ValueError("no kernel for groups of 7 columns")
+
+    monkeypatch.setattr(type(backend), "load", lambda self, *rest: refuse(*rest))
+    found = profile_tier("cpu_single", paths, SETTINGS | {"metrics": ["sizes"]}, "tiny", threads=1)
+    assert len(found.tables["fp16"]) and found.tables["int8"].empty
+    assert found.skipped["int8/torch-reference"].endswith("no kernel for groups of 7 columns")
+
+
 def test_a_missing_tier_raises_and_its_files_are_empty_and_say_why(paths, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TierUnavailable, match="cuda"):

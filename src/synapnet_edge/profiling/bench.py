@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from synapnet_edge.artifacts import ArtifactError
 from synapnet_edge.profiling.backends import BACKENDS, Arm, StreamSession
 from synapnet_edge.profiling.settings import DeployConfig
 from synapnet_edge.profiling.tiers import Tier
@@ -54,6 +55,23 @@ class Bench:
         if arm.key not in self._sessions:
             self._sessions[arm.key] = arm.backend.load(arm.path, self.device, self.threads)
         return self._sessions[arm.key]
+
+    def load_arms(self) -> None:
+        """Load every arm; one that its backend refuses (a width or group it has no kernel for) is left out.
+
+        What it said stands in `skipped`, so that one unsupported file does not cost the tier's measurement.
+        """
+        loaded = []
+        for arm in self.arms:
+            try:
+                self.session(arm)
+            except ArtifactError:
+                raise  # a damaged file is no matter of the backend
+            except ValueError as error:
+                self.skipped[arm.key] = f"refused by the backend: {str(error).splitlines()[0]}"
+            else:
+                loaded.append(arm)
+        self.arms = loaded
 
     def detailed(self) -> list[Arm]:
         """The arms whose memory and sustained speed are measured."""

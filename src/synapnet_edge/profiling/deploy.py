@@ -90,6 +90,7 @@ def profile_tier(
     seconds: dict[str, float] = {}
     try:
         bench = Bench(model_name, place, torch.get_num_threads(), settings, arms, skipped)
+        bench.load_arms()
         for name in settings.metrics:
             if time.monotonic() > until:
                 bench.skipped[f"metric {name}"] = "the time allowed for this measurement was used up"
