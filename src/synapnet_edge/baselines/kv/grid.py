@@ -12,7 +12,7 @@ import torch
 from synapnet_edge.baselines.kv.base import KV_POLICIES, CachedLlama, KVPolicy, answer
 from synapnet_edge.baselines.kv.locret import fit_heads
 from synapnet_edge.baselines.llama import Llama
-from synapnet_edge.evaluation.eviction import target_held
+from synapnet_edge.evaluation.eviction_measures import target_held
 from synapnet_edge.evaluation.statistics import wilson_interval
 from synapnet_edge.tasks.base import TaskBatch
 from synapnet_edge.tasks.catalog import TASKS
