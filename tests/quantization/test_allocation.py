@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from synapnet_edge.quantization import CAJQConfig, apply_cajq, payload_bytes, save_quantized
 from synapnet_edge.quantization.allocation import BudgetError, allocate
 from synapnet_edge.quantization.cajq import allocated_recipe
-from synapnet_edge.quantization.options import COMPONENTS, OPTIONS, allocated
+from synapnet_edge.quantization.options import COMPONENTS, OPTIONS, PACKED_OPTIONS, allocated
 from synapnet_edge.quantization.sensitivity import measure_sensitivity
 from synapnet_edge.quantization.sizes import recipe_bytes
 from synapnet_edge.quantization.variants import CAJQ_SCOPES, VARIANTS, Budget, uniform
@@ -153,3 +153,10 @@ def test_an_impossible_budget_is_refused(wrong):
 def test_allocation_needs_calibration_data(outlier_model):
     with pytest.raises(ValueError, match="calib_loader: found None"):
         apply_cajq(outlier_model, CAJQConfig(scope="full"), mode="qat")
+
+
+def test_a_model_of_a_given_size_runs_packed_and_a_comparison_may_use_every_width():
+    assert Budget(times=6.0).options == PACKED_OPTIONS == CAJQConfig().options
+    assert {"seq2", "int4g64", "int4g128", "int8", "fp16"} <= set(PACKED_OPTIONS)
+    assert not any(name.endswith("g32") for name in PACKED_OPTIONS)
+    assert set(VARIANTS.get("cajq_int4g32").budget.options) == set(OPTIONS)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from synapnet_edge.quantization.allocation import allocate
 from synapnet_edge.quantization.convert import ALPHA_INITS, MODES, apply_recipe
-from synapnet_edge.quantization.options import OPTIONS, SCOPES, allocated
+from synapnet_edge.quantization.options import OPTIONS, PACKED_OPTIONS, SCOPES, allocated
 from synapnet_edge.quantization.recipe import Recipe
 from synapnet_edge.quantization.sensitivity import measure_sensitivity
 from synapnet_edge.quantization.sizes import recipe_bytes
@@ -40,7 +40,8 @@ class CAJQConfig:
         norms and salience, which stay FP16; always under a budget.
     byte_budget : payload of the whole model's file at most [bytes]; bits are then allocated by measured
         sensitivity, which needs calibration data. None with scope ``"full"``: a sixth of FP16.
-    options : widths that an allocation may choose, keys of `options.OPTIONS`; always with ``"fp16"``.
+    options : widths that an allocation may choose, keys of `options.OPTIONS`; always with ``"fp16"``. By
+        default those that the compiled kernels run.
     alpha_init : start of SEQ's alpha under QAT: ``"max"`` as ParetoQ, or ``"search"`` (needs calibration
         data).
     """
@@ -48,7 +49,7 @@ class CAJQConfig:
     device: str = "cpu"
     scope: str = "paper"
     byte_budget: int | None = None
-    options: tuple[str, ...] = tuple(OPTIONS)
+    options: tuple[str, ...] = PACKED_OPTIONS
     alpha_init: str = "max"
 
     def __post_init__(self) -> None:

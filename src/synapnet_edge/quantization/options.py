@@ -41,6 +41,10 @@ OPTIONS: dict[str, Scheme | None] = {
     "int8": integer(8, 0),
     "fp16": None,
 }
+# The compiled kernels run whole groups of 64; a model that is meant to run packed is allocated these only.
+PACKED_OPTIONS = tuple(
+    name for name, scheme in OPTIONS.items() if not scheme or (scheme.group or 64) % 64 == 0
+)
 
 
 def scheme_rules(scheme: Scheme | None, pattern: str = "*", required: bool = True) -> tuple[Rule, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from synapnet_edge.quantization.options import OPTIONS, integer, scheme_rules
+from synapnet_edge.quantization.options import OPTIONS, PACKED_OPTIONS, integer, scheme_rules
 from synapnet_edge.quantization.recipe import Recipe, Rule, Scheme
 from synapnet_edge.quantization.sizes import recipe_bytes
 from synapnet_edge.registry import Registry
@@ -53,6 +53,11 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.times is None) == (self.like is None) or (self.times is not None and self.times < 1):
             raise ValueError(f"budget: found {self}, expected times >= 1 or a recipe")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Widths that may be allocated: those that run packed, or all that a uniform model may have."""
+        return PACKED_OPTIONS if self.like is None else tuple(OPTIONS)
 
     def bytes_for(self, model: nn.Module) -> int:
         """The budget for `model`'s whole payload."""

@@ -101,7 +101,9 @@ def _recipe(arm: Variant, model: nn.Module, sensitivity: str | Path | None) -> R
         return arm.recipe
     if sensitivity is None:
         raise ValueError(f"variant {arm.name!r} needs the table of the sensitivity stage, found none")
-    return allocated_recipe(model, read_table(sensitivity), arm.budget.bytes_for(model), arm.recipe)
+    table = read_table(sensitivity)
+    table = table[table["option"].isin(arm.budget.options)]
+    return allocated_recipe(model, table, arm.budget.bytes_for(model), arm.recipe)
 
 
 def _loader(
