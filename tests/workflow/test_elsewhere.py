@@ -32,9 +32,20 @@ def test_a_job_runs_in_the_environment_that_conda_makes(finished, conda, tmp_pat
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     made = [call for call in conda() if "create" in call]
-    assert len(made) == 1, "one environment serves all rules"
+    assert len(made) == 1, "only the environment that the job names"
     file = next((tmp_path / "environments").glob("*.yaml"))
     assert yaml.safe_load(file.read_text())["name"] == "synapnet-edge"
+
+
+def test_the_baselines_have_an_environment_of_their_own(fresh, conda, tmp_path):
+    done = fresh.call(
+        *("baselines_all", "--cores", "1", "--conda-create-envs-only"),
+        *("--software-deployment-method", "conda", "--conda-prefix", tmp_path / "environments"),
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert len([call for call in conda() if "create" in call]) == 2
+    made = [yaml.safe_load(file.read_text())["name"] for file in (tmp_path / "environments").glob("*.yaml")]
+    assert sorted(made) == ["synapnet-edge", "synapnet-edge-baselines"]
 
 
 def test_a_submitted_job_needs_nothing_of_the_process_that_plans(finished):

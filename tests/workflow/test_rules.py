@@ -84,19 +84,33 @@ def test_scripts_stay_thin(repository):
         assert len(file.read_text().splitlines()) <= 60, file.name
 
 
-def test_every_rule_has_the_one_environment_file(repository):
-    files = sorted(file.name for file in (repository / "envs").glob("*.yaml"))
-    assert files == ["synapnet-edge.yaml"]
+# Environment file -> the extras whose packages it holds beside the core; not those of developers, downloads,
+# or packages of one platform.
+ENVIRONMENTS = {"synapnet-edge": ("onnx", "clusters"), "baselines": ("baselines",)}
+
+
+def test_every_rule_has_an_environment_file_and_the_baselines_have_theirs(repository):
+    files = {file.stem for file in (repository / "envs").glob("*.yaml")}
+    assert files == set(ENVIRONMENTS)
+    named = {}
     for file in (repository / "workflow" / "rules").glob("*.smk"):
         text = file.read_text()
-        assert text.count("conda:") == text.count(f'"../../envs/{files[0]}"'), file.name
+        found = re.findall(
+            r'^rule (\w+):.*?^    conda:\n        "../../envs/([\w-]+)\.yaml"', text, re.M | re.S
+        )
+        assert len(found) == len(re.findall(r"^rule ", text, re.MULTILINE)), file.name
+        named |= dict(found)
+    assert set(named.values()) == files
+    own = {rule for rule, environment in named.items() if environment == "baselines"}
+    assert own == {rule for rule in named if rule.startswith("baseline_")} | {"deploy_baseline"}
 
 
-def test_conda_environment_agrees_with_the_lock_and_the_declared_dependencies(repository):
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_conda_environment_agrees_with_the_lock_and_the_declared_dependencies(repository, name):
     from packaging.requirements import Requirement
 
     lock = locked_versions(repository)
-    environment = yaml.safe_load((repository / "envs" / "synapnet-edge.yaml").read_text())
+    environment = yaml.safe_load((repository / "envs" / f"{name}.yaml").read_text())
     assert set(environment) == {"name", "channels", "dependencies"}
     assert environment["channels"][-1] == "nodefaults"
     entries = [
@@ -105,29 +119,26 @@ def test_conda_environment_agrees_with_the_lock_and_the_declared_dependencies(re
     pypi = {"pytorch": "torch", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}
     listed = {pypi.get(name, name): version for name, version in entries}
     assert listed.pop("python") == "3.11"
-    for name, version in listed.items():
-        assert f"{lock[name]}.".startswith(f"{version}."), f"{name} ={version}, locked {lock[name]}"
+    for package, version in listed.items():
+        assert f"{lock[package]}.".startswith(f"{version}."), f"{package} ={version}, locked {lock[package]}"
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *extras_of_rules(project)]
+    extras = [project["optional-dependencies"][extra] for extra in ENVIRONMENTS[name]]
+    needed = [*project["dependencies"], *(text for extra in extras for text in extra)]
     assert {Requirement(text).name.lower() for text in needed} == set(listed)
 
 
-def extras_of_rules(project) -> list[str]:
-    """What rules and clusters may need; not tools of developers, downloads, or packages of one platform."""
-    left_out = {"dev", "longbench", "mlx"}
-    return [
-        text
-        for extra, texts in project["optional-dependencies"].items()
-        if extra not in left_out
-        for text in texts
-    ]
+def test_every_extra_of_the_rules_is_in_a_conda_environment(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    held = {extra for extras in ENVIRONMENTS.values() for extra in extras}
+    assert held == set(project["optional-dependencies"]) - {"dev", "longbench", "mlx"}
 
 
-def test_conda_specifications_parse(repository):
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_conda_specifications_parse(repository, name):
     rattler = pytest.importorskip(
         "rattler", reason="py-rattler parses the specifications; it is not installed"
     )
-    environment = yaml.safe_load((repository / "envs" / "synapnet-edge.yaml").read_text())
+    environment = yaml.safe_load((repository / "envs" / f"{name}.yaml").read_text())
     for text in environment["dependencies"]:
         assert rattler.MatchSpec(text, strict=True).name.normalized == text.split()[0]
 

@@ -8,7 +8,7 @@ rule baseline_sweep:
     benchmark:
         "benchmarks/baseline_sweep/{contender}.tsv"
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: 1
     params:
         sizes=baseline_sizes,
@@ -36,7 +36,7 @@ rule baseline_train:
         "benchmarks/baseline_train/{contender}/seed{seed}.tsv"
     priority: 10
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: 1
     params:
         sizes=baseline_sizes,
@@ -68,7 +68,7 @@ rule baseline_quantize:
     benchmark:
         "benchmarks/baseline_quantize/{contender}/seed{seed}.tsv"
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: 1
     params:
         variants=BASELINES["variants"],
@@ -92,7 +92,7 @@ rule baseline_benchmark:
     benchmark:
         "benchmarks/baseline_benchmark/{contender}/seed{seed}/{variant}.tsv"
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: 1
     params:
         suite=BASELINES["suite"],
@@ -120,7 +120,7 @@ rule baseline_kv:
     benchmark:
         "benchmarks/baseline_kv/seed{seed}/{kv_policy}.tsv"
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: 1
     params:
         settings={key: value for key, value in BASELINES["kv"].items() if key != "policies"},
@@ -151,7 +151,7 @@ rule baseline_cost:
     benchmark:
         "benchmarks/baseline_cost/{tier}.tsv"
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: all_cores
     params:
         settings={key: value for key, value in BASELINES["cost"].items() if key != "tiers"},
@@ -180,7 +180,7 @@ rule baseline_report:
     log:
         "logs/baseline_report/baselines.log",
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     params:
         code=code("baseline_report"),
     script:

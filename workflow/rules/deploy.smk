@@ -76,7 +76,7 @@ rule deploy_baseline:
     benchmark:
         "benchmarks/deploy_baseline/{tier}/{contender}.tsv"
     conda:
-        "../../envs/synapnet-edge.yaml"
+        "../../envs/baselines.yaml"
     threads: all_cores
     resources:
         exclusive=1,
