@@ -79,6 +79,29 @@ def test_every_rule_that_runs_has_log_environment_and_a_script_of_its_name(repos
             assert (repository / "workflow" / "scripts" / f"{name}.py").is_file()
 
 
+@pytest.mark.parametrize(("device", "cards"), [("cuda", "1"), ("cpu", "0")])
+def test_a_job_on_cuda_asks_for_a_card_and_no_other_does(fresh, repository, device, cards):
+    computes = {
+        name
+        for file in (repository / "workflow" / "rules").glob("*.smk")
+        for name, body in re.findall(
+            r"^rule (\w+):\n(.*?)(?=^rule |\Z)", file.read_text(), re.MULTILINE | re.DOTALL
+        )
+        if 'device=config["device"]' in body
+    }
+    targets = ("all", "baselines_all", "stream_all", "quantization_all", "experiments_all")
+    done = fresh.call(*targets, "--dry-run", "--cores", "4", "--config", f"device={device}")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text[-3000:]
+    asked = {}
+    for block in re.split(r"\n(?=(?:local)?rule \w+:)", text)[1:]:
+        found = re.search(r"^    resources: .*\bgpu=(\d+)", block, re.MULTILINE)
+        asked.setdefault(re.match(r"(?:local)?rule (\w+):", block)[1], set()).add(found and found[1])
+    assert computes and computes <= set(asked)
+    for rule, values in asked.items():
+        assert values == ({cards} if rule in computes else {None}), rule
+
+
 def test_scripts_stay_thin(repository):
     for file in (repository / "workflow" / "scripts").glob("*.py"):
         assert len(file.read_text().splitlines()) <= 60, file.name

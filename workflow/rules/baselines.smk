@@ -10,6 +10,8 @@ rule baseline_sweep:
     conda:
         "../../envs/baselines.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         sizes=baseline_sizes,
         reference=config["models"][BASELINES["reference"]],
@@ -38,6 +40,8 @@ rule baseline_train:
     conda:
         "../../envs/baselines.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         sizes=baseline_sizes,
         reference=config["models"][BASELINES["reference"]],
@@ -70,6 +74,8 @@ rule baseline_quantize:
     conda:
         "../../envs/baselines.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         variants=BASELINES["variants"],
         calibration={**config["calibrate"], "mixture": MIXTURE},
@@ -94,6 +100,8 @@ rule baseline_benchmark:
     conda:
         "../../envs/baselines.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         suite=BASELINES["suite"],
         settings={**suite_cells(BASELINES["suite"]), "test_seed": config["benchmark"]["test_seed"]},

@@ -14,6 +14,8 @@ rule benchmark:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         settings=suite_settings,
         autocast=config["benchmark"]["autocast"],

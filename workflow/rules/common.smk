@@ -35,6 +35,8 @@ TASK_TABLES = config["task_tables"]
 SUITES = config["benchmark"]["suites"]
 EXPERIMENTS = config["experiments"]
 DEPLOY = config["deploy"]
+# Graphics cards that a job needs which computes on `device`; a scheduler reserves them, one machine counts them.
+GPU = 1 if config["device"] == "cuda" else 0
 DEPLOY_FIGURES = [
     name
     for name, figure in CATALOGUE["figures"].items()

@@ -13,6 +13,8 @@ rule experiment_train:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         shape=lambda wildcards: arms.shape_of(config, wildcards.experiment, wildcards.arm),
         settings=lambda wildcards: arms.training_of(config, wildcards.experiment, wildcards.arm),
@@ -36,6 +38,8 @@ rule experiment:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         settings=experiment_cells,
         after=experiment_changes,

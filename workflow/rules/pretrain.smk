@@ -12,6 +12,8 @@ rule pretrain:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: config["pretrain"]["processes"]
+    resources:
+        gpu=GPU,
     params:
         shape=lookup(dpath="models/{model}", within=config),
         settings={**config["pretrain"], "mixture": MIXTURE},

@@ -10,6 +10,8 @@ rule qat_share:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         shape=lambda wildcards: arms.shape_of(config, *qat_share_arm()),
         training=lambda wildcards: arms.training_of(config, *qat_share_arm()),

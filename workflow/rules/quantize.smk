@@ -13,6 +13,8 @@ rule sensitivity:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         settings=config["sensitivity"],
         mixture=MIXTURE,
@@ -38,6 +40,8 @@ rule quantize:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         settings=quantize_settings,
         calibration=calibration_settings,

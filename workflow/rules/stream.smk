@@ -14,6 +14,8 @@ rule stream:
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: 1
+    resources:
+        gpu=GPU,
     params:
         settings=block("stream", "model", "variant", "seeds", "settled"),
         test_seed=config["benchmark"]["test_seed"],
