@@ -10,7 +10,10 @@ from synapnet_edge.config_files import load_config
 pytestmark = pytest.mark.slow
 
 EVICTION_RULES = {"eviction_grid", "eviction_paired"}
-MODEL_RULES = {"pretrain", "calibrate", "quantize", "benchmark", "retention", "deploy"} | EVICTION_RULES
+MODEL_RULES = {
+    *("pretrain", "calibrate", "sensitivity", "quantize", "benchmark", "retention", "deploy"),
+    *EVICTION_RULES,
+}
 OUTPUT_RULES = {"paired", "figure", "report"}
 SOURCE = "src/synapnet_edge"
 
@@ -83,7 +86,7 @@ def test_changing_the_learning_rate_reruns_everything_from_pretraining(finished,
 
 def test_changing_the_finetuning_reruns_only_variants_that_train(finished, overlay):
     jobs = finished.planned(configs=overlay({"quantize": {"finetune": {"learning_rate": 1.0e-4}}}))
-    assert names(jobs, "quantize", "variant") == {"fp16_ft", "cajq_qat"}
+    assert names(jobs, "quantize", "variant") == {"fp16_ft", "cajq_qat", "cajq_full"}
     assert not {"pretrain", "calibrate", "retention", "eviction_grid"} & {rule for rule, _ in jobs}
 
 
@@ -150,7 +153,7 @@ def test_editing_one_policy_reruns_its_cells_only(finished):
 
 @pytest.mark.parametrize(
     "file",
-    ["catalogue.py", "__main__.py", "config_files.py", "tasks/catalog.py", "tasks/mqar.py"],
+    ["catalogue.py", "__main__.py", "config_files.py", "tasks/catalog.py", "tasks/dense.py"],
 )
 def test_editing_code_no_job_runs_does_nothing(finished, file):
     with finished.edited(f"{SOURCE}/{file}"):
