@@ -37,8 +37,8 @@ def tables(finished, kind):
 
 
 def test_every_figure_is_written_in_both_formats(finished):
-    config = load_config([finished.checkout / "config" / "reference.yaml"])
-    for name in config["run"]["figures"]:
+    files = [finished.checkout / "config" / name for name in ("reference.yaml", "smoke.yaml")]
+    for name in load_config(files)["run"]["figures"]:
         assert (finished.directory / f"results/figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (finished.directory / f"results/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -73,7 +73,7 @@ def test_models_are_safetensors_and_nothing_is_a_pickle(finished):
     results = finished.directory / "results"
     files = [path for path in results.rglob("*") if path.is_file() and not path.name.startswith(".")]
     suffixes = {path.suffix for path in files}
-    assert suffixes <= {".safetensors", ".csv", ".gz", ".json", ".pdf", ".png", ".md", ".tex"}
+    assert suffixes <= {".safetensors", ".csv", ".gz", ".json", ".pdf", ".png", ".md", ".tex", ".html"}
     for path in results.rglob("*.safetensors"):
         assert read_tensors(path)[0], path
 
