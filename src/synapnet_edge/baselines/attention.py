@@ -100,8 +100,8 @@ def attend_locally(q: Tensor, keys: Tensor, values: Tensor, window: int, sinks: 
         stop = min(length, start + QUERY_BLOCK)
         end = total - length + stop
         low = max(sinks, total - length + start - window + 1)
-        span = [torch.arange(min(sinks, end)), torch.arange(min(low, end), end)]
-        index = torch.cat(span).to(q.device)
+        spans = ((0, min(sinks, end)), (min(low, end), end))
+        index = torch.cat([torch.arange(*span, device=q.device) for span in spans])
         query = torch.arange(total - length + start, end, device=q.device)[:, None]
         mask = (index <= query) & ((index > query - window) | (index < sinks))
         outputs.append(attend(q[:, :, start:stop], keys[:, :, index], values[:, :, index], mask))

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from synapnet_edge.artifacts import write_table, write_tensors
 from synapnet_edge.baselines.base import BASELINES, Baseline, count_parameters
@@ -21,15 +23,14 @@ from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.tasks import IGNORE, Mixture
 from synapnet_edge.training import probe
 from synapnet_edge.training.cost import training_cost
+from synapnet_edge.training.cuda_graphs import gradients_of
 from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.emphasis import Emphasis, task_sums
 from synapnet_edge.training.loop import Trainer
 from synapnet_edge.training.objective import (
     DivergedError,
     apply_gradients,
-    autocast,
     decay_groups,
-    read_out_sums,
     to_tensors,
     use_bfloat16,
 )
@@ -54,6 +55,7 @@ SWEEP_COLUMNS = [
     "core_seconds",
     "chosen",
 ]
+READOUT_STEP = 8  # read-outs of a batch are padded to a multiple of this
 LAST = 0.1  # share of a sweep's steps whose mean loss decides
 
 
@@ -114,8 +116,24 @@ class BaselineTrainer(Trainer):
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.bfloat16 = use_bfloat16(config.autocast, device)
         self.probe = probe.Probe(config.probe, config.steps, device, self.bfloat16)
+        self.gradients = gradients_of(self.model, self._losses)
         self.history: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []
+
+    def _losses(self, ids: Tensor, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean cross entropy and accuracy over read-outs, and logits [B, Q, C]."""
+        with torch.autocast(
+            # A cache would hold casts that belong to another graph.
+            self.device.type,
+            torch.bfloat16,
+            enabled=self.bfloat16,
+            cache_enabled=self.device.type != "cuda",
+        ):
+            logits = self.model(ids, positions)
+        rows, labels = logits.flatten(0, 1).float(), targets.flatten()
+        loss = F.cross_entropy(rows, labels, ignore_index=IGNORE)
+        right = (rows.detach().argmax(-1) == labels).sum()  # no class is IGNORE
+        return loss, right / (labels != IGNORE).sum(), logits
 
     def train_step(self, step: int) -> dict[str, float]:
         """One optimiser step on the batch that the reference model gets at this step."""
@@ -130,27 +148,26 @@ class BaselineTrainer(Trainer):
         factors = {task: f if task in drawn else 0.0 for task, f in self.emphasis.factors().items()}
         batch = self.mixture.batch(rng, config.processes * stage.batch, stage.length, stage.readouts, factors)
         ids, positions, targets = to_tensors(batch, self.device)
+        # Few widths, so that few graphs are recorded; a target that is not asked costs nothing.
+        spare = -positions.shape[1] % READOUT_STEP
+        positions, targets = F.pad(positions, (0, spare)), F.pad(targets, (0, spare), value=IGNORE)
         rate = learning_rate_at(config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with autocast(self.device, self.bfloat16):
-            logits = self.model(ids, positions)
-        loss, correct = read_out_sums(logits, targets)
-        readouts = int((batch.targets != IGNORE).sum())
-        loss = loss / readouts
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, accuracy, logits = self.gradients(ids, positions, targets)
         tasks = torch.as_tensor(batch.meta["task"], device=self.device)
-        self.emphasis.update(task_sums(logits.detach(), targets, tasks, len(factors)).tolist())
-        apply_gradients(self.model, self.optimizer, loss.item(), config.clip_norm, step + 1)
+        sums = [torch.stack([loss, accuracy]), task_sums(logits, targets, tasks, len(factors))]
+        mean_loss, mean_accuracy, *by_task = torch.cat(sums).tolist()
+        self.emphasis.update(by_task)
+        apply_gradients(self.model, self.optimizer, mean_loss, config.clip_norm, step + 1)
         if self.average is not None:
             self.average.update(step)
         return {
             "step": step + 1,
             "stage": index,
             "length": stage.length,
-            "loss": loss.item(),
-            "accuracy": correct.item() / readouts,
+            "loss": mean_loss,
+            "accuracy": mean_accuracy,
             "learning_rate": rate,
             "tokens": batch.input_ids.size,
         }
