@@ -23,6 +23,7 @@ LAYERS = [
         "config_files",
         "schema_check",
         "driver_lock",
+        "bars",
     },
     {"models"},
     {"memory", "quantization", "tasks"},

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from synapnet_edge import headlines
+from synapnet_edge import bars, headlines
 
 _POOL_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -53,8 +53,9 @@ def job(log: str | Path, threads: int | None = None) -> Iterator[float]:
     """Run the block with stdout and stderr (of libraries and child processes too) in `log`.
 
     Yields the start time [s since the epoch]. `threads` bounds the compute threads; None leaves torch alone
-    (jobs that only read tables). At the end one line on the terminal says what came out. A failure leaves its
-    traceback in the log, and the terminal gets its cause and the log's path; the exit status is 1.
+    (jobs that only read tables). While the block runs, a terminal gets its last progress bar now and then; at
+    the end one line says what came out. A failure leaves its traceback in the log, and the terminal gets its
+    cause and the log's path; the exit status is 1.
     """
     started = time.time()
     put_checkout_first()
@@ -69,7 +70,8 @@ def job(log: str | Path, threads: int | None = None) -> Iterator[float]:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True)
             if threads is not None:
                 limit_threads(threads)
-            yield started
+            with bars.shown(Path(log), _name(Path(log)), saved[-1][1]):
+                yield started
         except BaseException as error:
             traceback.print_exc()
             failure = error

@@ -7,7 +7,6 @@ import torch
 
 from synapnet_edge.baselines import BASELINES
 from synapnet_edge.training.cuda_graphs import EagerGradients, GraphedGradients, gradients_of
-
 from tests.baselines.conftest import SHAPES, build, shape_of
 
 

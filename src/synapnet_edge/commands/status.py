@@ -1,4 +1,4 @@
-"""Tell how far a run is: jobs done, jobs left, and about how many minutes they take.
+"""Tell how far a run is: jobs done, jobs left, about how many minutes, and the bars of running jobs.
 
 Arguments after -- go to snakemake, for example `status -- --configfile my.yaml`.
 """
@@ -19,6 +19,7 @@ def run(options: argparse.Namespace) -> int:
     import subprocess
     import sys
 
+    from synapnet_edge.bars import running
     from synapnet_edge.reporting.progress import jobs_left, page, progress, times
 
     command = [sys.executable, "-m", "snakemake", *options.snakemake, "--dry-run"]
@@ -30,4 +31,6 @@ def run(options: argparse.Namespace) -> int:
         return 1
     rows = progress(jobs_left(done.stdout + done.stderr), times(options.directory))
     print(page(rows, options.cores), end="")
+    for bar in running(options.directory / "logs").values():
+        print(f"running: {bar}")
     return 0

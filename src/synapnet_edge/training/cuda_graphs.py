@@ -1,7 +1,7 @@
 """Loss and gradients of one batch as a replayed CUDA graph: one launch instead of thousands.
 
-A small model's training step on a GPU is bound by the launching of its kernels, not by their work: a step costs
-the same whatever it holds. A graph is recorded once for every shape of a batch and replayed after that
+A small model's training step on a GPU is bound by the launching of its kernels, not by their work: a step
+costs the same whatever it holds. A graph is recorded once for every shape of a batch and replayed after that
 (https://docs.pytorch.org/docs/stable/notes/cuda.html, "CUDA Graphs").
 """
 
