@@ -102,9 +102,8 @@ def choose_events(similarity: Tensor, sizes: Tensor, room: int, buffer: float) -
     events = similarity.shape[1]
     filled = sizes[order].cumsum(1) <= max(int((1 - buffer) * room), int(sizes.max()))
     chosen = torch.zeros_like(similarity, dtype=torch.bool).scatter(1, order, filled)
-    rank = torch.full_like(order, events).scatter(
-        1, order, torch.arange(events).expand_as(order).contiguous()
-    )
+    places = torch.arange(events, device=order.device).expand_as(order).contiguous()
+    rank = torch.full_like(order, events).scatter(1, order, places)
     rank = rank.masked_fill(~chosen, events)
     beside = torch.full_like(rank, events)
     beside[:, 1:] = rank[:, :-1]

@@ -157,7 +157,7 @@ class EMLLM(Llama):
         for stream, count in enumerate(eligible):
             if count:
                 keys = torch.stack(layer.events[stream][:count])
-                sizes = torch.tensor(bounds[stream][: count + 1]).diff()
+                sizes = torch.tensor(bounds[stream][: count + 1], device=keys.device).diff()
                 chosen = em_events.choose_events(query[stream] @ keys.T.float(), sizes, RETRIEVED, BUFFER)
                 tokens = chosen.repeat_interleave(sizes, 1)
                 seen[stream, :, INITIAL : INITIAL + tokens.shape[1]] |= tokens
@@ -190,7 +190,7 @@ class EMLLM(Llama):
     def _note_surprise(self, ids: Tensor, hidden: Tensor, state: StreamState) -> None:
         extra = state.extra
         if extra["last"] is None:  # nothing predicts the first token
-            first = torch.zeros(len(ids), 1)
+            first = torch.zeros(len(ids), 1)  # surprise stays on the CPU: boundaries are numbers there
             rest = self.surprise_of(hidden[:, :-1], ids[:, 1:]).cpu() if ids.shape[1] > 1 else first[:, :0]
             found = torch.cat([first, rest], 1)
         else:
