@@ -272,6 +272,8 @@ def _eviction_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _training_problems(key: Key, pretrain: Mapping[str, Any]) -> Iterator[Problem]:
+    if extension := pretrain.get("extension"):
+        yield from _training_problems((*key, "extension"), {**pretrain, **extension, "extension": None})
     steps = sum(stage["steps"] for stage in pretrain["curriculum"])
     if pretrain["warmup_steps"] >= steps:
         expected = f"less than the {steps} steps of the curriculum"

@@ -84,6 +84,8 @@ def quantize_settings(wildcards):
     # Batches are drawn as pretraining draws them; what the loop does is of its own.
     drawn = ("curriculum", "chunk_lens", "least_entries")
     data = {key: config["pretrain"][key] for key in drawn if key in config["pretrain"]}
+    extension = config["pretrain"].get("extension") or {}
+    data["curriculum"] = [*data["curriculum"], *extension.get("curriculum", [])]
     return {**config["quantize"]["finetune"], **data}
 
 

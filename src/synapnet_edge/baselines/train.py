@@ -26,7 +26,7 @@ from synapnet_edge.training.cost import training_cost
 from synapnet_edge.training.cuda_graphs import gradients_of
 from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.emphasis import Emphasis, task_sums
-from synapnet_edge.training.loop import Trainer
+from synapnet_edge.training.loop import Trainer, run_phases
 from synapnet_edge.training.objective import (
     DivergedError,
     apply_gradients,
@@ -139,7 +139,7 @@ class BaselineTrainer(Trainer):
         """One optimiser step on the batch that the reference model gets at this step."""
         config = self.config
         index, stage = stage_at(config, step)
-        rng = step_generator(self.seed, step)
+        rng = step_generator(self.seed, config.first_step + step)
         # The reference model draws its memory's settings first; drawing them leads to its batch.
         rng.choice([length for length in config.chunk_lens if length <= self.reference.chunk_len])
         draw_write_share(rng, 1.0)
@@ -163,8 +163,8 @@ class BaselineTrainer(Trainer):
         if self.average is not None:
             self.average.update(step)
         return {
-            "step": step + 1,
-            "stage": index,
+            "step": config.first_step + step + 1,
+            "stage": config.first_stage + index,
             "length": stage.length,
             "loss": mean_loss,
             "accuracy": mean_accuracy,
@@ -201,8 +201,12 @@ def train_baseline(
     """
     config = dataclasses.replace(PretrainConfig.from_dict(settings), learning_rate=rate)
     cfg = SynapNetEdgeConfig.from_dict(reference)
-    trainer = BaselineTrainer(shape, cfg, config, seed, torch.device(device))
-    trainer.run(resume_dir, progress)
+    trainer = run_phases(
+        lambda phase: BaselineTrainer(shape, cfg, phase, seed, torch.device(device)),
+        config,
+        resume_dir,
+        progress,
+    )
     last = trainer.history[-1]
     cost = training_cost(
         trainer.model, int(last["tokens"]), last["seconds"], trainer.ranks, trainer.device, trainer.bfloat16
@@ -296,13 +300,17 @@ def sweep(
 
 
 def shortened(config: PretrainConfig, share: float) -> PretrainConfig:
-    """The same curriculum with `share` of its steps, without probes."""
+    """The same curriculum with `share` of its steps, without probes and extension."""
     stages = tuple(
         dataclasses.replace(stage, steps=max(1, round(share * stage.steps))) for stage in config.curriculum
     )
     warmup = max(1, round(share * config.warmup_steps))
     return dataclasses.replace(
-        config, curriculum=stages, warmup_steps=warmup, probe=dataclasses.replace(config.probe, tasks=())
+        config,
+        extension=None,
+        curriculum=stages,
+        warmup_steps=warmup,
+        probe=dataclasses.replace(config.probe, tasks=()),
     )
 
 

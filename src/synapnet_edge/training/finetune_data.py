@@ -56,7 +56,9 @@ def finetune_steps(data: Mapping[str, Any], model: SynapNetEdgeConfig, seed: int
         options = {
             "chunk_len": int(rng.choice(chunk_lens)),
             "write_share": draw_write_share(rng, model.episodic_slots / model.chunk_len),
-            "max_entries": _entries(rng, settings["least_entries"], model.max_entries),
+            "max_entries": _entries(
+                rng, stage.get("least_entries", settings["least_entries"]), model.max_entries
+            ),
         }
         yield FinetuneStep(mixture.batch(rng, stage["batch"], stage["length"], stage["readouts"]), options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from synapnet_edge.training.schedule import (
     draw_write_share,
     learning_rate_at,
     least_write_share_at,
+    phases,
     stage_at,
     step_generator,
 )
@@ -104,8 +105,13 @@ def pretrain(
 def _pretrain_rank(job: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
     """The part of one process in a run; the first one writes."""
     model_cfg, config = SynapNetEdgeConfig.from_dict(job["model"]), PretrainConfig.from_dict(job["settings"])
-    trainer = Trainer(model_cfg, config, job["seed"], torch.device(job["device"]), ranks)
-    trainer.run(Path(job["resume"]), job["progress"])
+    device = torch.device(job["device"])
+    trainer = run_phases(
+        lambda phase: Trainer(model_cfg, phase, job["seed"], device, ranks),
+        config,
+        Path(job["resume"]),
+        job["progress"],
+    )
     last = trainer.history[-1]
     cost = training_cost(
         trainer.model, int(last["tokens"]), last["seconds"], ranks, trainer.device, trainer.bfloat16
@@ -116,6 +122,20 @@ def _pretrain_rank(job: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
         write_tensors(job["output"], trainer.weights(), {"config": job["model"], "seed": job["seed"]})
         shutil.rmtree(job["resume"], ignore_errors=True)
     return {"parameters": trainer.model.component_parameters(), "bfloat16": trainer.bfloat16, **cost}
+
+
+def run_phases(
+    make: Callable[[PretrainConfig], Trainer], config: PretrainConfig, resume_dir: Path, progress: bool
+) -> Trainer:
+    """Run a training and its extension, if it has one, each with its own checkpoints; the last trainer."""
+    trainer: Trainer | None = None
+    for number, phase in enumerate(phases(config)):
+        following = make(phase)
+        if trainer is not None:
+            following.go_on_from(trainer)
+        following.run(resume_dir / f"extension{number}" if number else resume_dir, progress)
+        trainer = following
+    return trainer
 
 
 class Trainer:
@@ -200,6 +220,13 @@ class Trainer:
                 self._after_step(step + 1, meter, resume_dir, interrupt)
         self.model.eval()
 
+    def go_on_from(self, earlier: Trainer) -> None:
+        """Start with the weights and the tables of a finished trainer, and with an optimiser of its own."""
+        self.model.load_state_dict(earlier.weights())
+        if self.average is not None:
+            self.average = WeightAverage(self.model, self.config.ema)
+        self.history[:], self.probes[:] = earlier.history, earlier.probes
+
     def train_step(self, step: int) -> dict[str, float]:
         """One optimiser step; its chunk length is a function of (seed, step), its batch of these and the
         losses so far.
@@ -208,7 +235,7 @@ class Trainer:
         read-outs of the whole batch, so that the sum of the processes' gradients is its gradient.
         """
         index, stage = stage_at(self.config, step)
-        rng = step_generator(self.seed, step)
+        rng = step_generator(self.seed, self.config.first_step + step)
         chunk_len = int(rng.choice(self.chunk_lens))
         share = draw_write_share(rng, least_write_share_at(self.config, step, self.final_share))
         kept = draw_max_entries(rng, self.config, step, self.model.cfg.max_entries)
@@ -243,8 +270,8 @@ class Trainer:
         if self.average is not None:
             self.average.update(step)
         return {
-            "step": step + 1,
-            "stage": index,
+            "step": self.config.first_step + step + 1,
+            "stage": self.config.first_stage + index,
             "length": stage.length,
             "loss": mean_loss,
             "accuracy": accuracy,
@@ -276,7 +303,7 @@ class Trainer:
     def _run_probe(self, done: int, meter: Meter) -> None:
         seconds = meter.seconds
         spent = {
-            "step": done,
+            "step": self.config.first_step + done,
             "tokens": meter.tokens,
             "seconds": seconds,
             "core_seconds": seconds * torch.get_num_threads() * self.ranks.size,

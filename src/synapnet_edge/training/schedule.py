@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy as np
 class Stage:
     """A stretch of the curriculum: `steps` batches of `batch` sequences, up to `readouts` answers each.
 
-    `tasks`: the tasks of the mixture that are drawn; none named = all of them.
+    `tasks`: the tasks of the mixture that are drawn; none named = all of them. `least_entries`: as in
+    `PretrainConfig`, for this stage; None = that one.
     """
 
     length: int
@@ -26,10 +27,11 @@ class Stage:
     batch: int
     readouts: int
     tasks: tuple[str, ...] = ()
+    least_entries: int | None = None
 
     def __post_init__(self) -> None:
-        for key in ("length", "steps", "batch", "readouts"):
-            if getattr(self, key) < 1:
+        for key in ("length", "steps", "batch", "readouts", "least_entries"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"curriculum {key}: found {getattr(self, key)}, expected at least 1")
 
 
@@ -100,6 +102,11 @@ class PretrainConfig:
     ema : float
         Decay of the average of the weights that becomes the final model; 0 = the last weights do.
     probe : ProbePlan
+    extension : mapping or None
+        What differs in a second training that goes on from the finished model, see `phases`; None = there is
+        none.
+    first_step, first_stage : int
+        Steps and stages before this training; not settings, `phases` sets them.
     """
 
     learning_rate: float
@@ -120,6 +127,9 @@ class PretrainConfig:
     ema: float = 0.0
     emphasis: float = 0.0
     probe: ProbePlan = ProbePlan()
+    extension: Mapping[str, Any] | None = None
+    first_step: int = 0
+    first_stage: int = 0
 
     def __post_init__(self) -> None:
         for index, stage in enumerate(self.curriculum):
@@ -141,8 +151,7 @@ class PretrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
         """Build from the configuration block; mixture entries of weight 0 are left out."""
         values = dict(values)
-        stages = [{**stage, "tasks": tuple(stage.get("tasks", ()))} for stage in values["curriculum"]]
-        values["curriculum"] = tuple(Stage(**stage) for stage in stages)
+        values["curriculum"] = _stages(values["curriculum"])
         values["mixture"] = {name: weight for name, weight in values["mixture"].items() if weight > 0}
         values["betas"] = tuple(values.get("betas", cls.betas))
         values["chunk_lens"] = tuple(values.get("chunk_lens", cls.chunk_lens))
@@ -158,6 +167,24 @@ class PretrainConfig:
         return sum(stage.steps for stage in self.curriculum)
 
 
+def phases(config: PretrainConfig) -> tuple[PretrainConfig, ...]:
+    """The training itself and, if `config` names one, its extension.
+
+    The extension starts with the weights of the finished model, a new optimiser and its own warm-up and
+    cosine, on batches not drawn before. What it does not name is as in the training. Long rows of which few
+    entries are kept cost most of a training's time when they are there from the start, and teach little before
+    the model can look up a key at all.
+    """
+    main = replace(config, extension=None)
+    if config.extension is None:
+        return (main,)
+    changed = dict(config.extension)
+    if "curriculum" in changed:
+        changed["curriculum"] = _stages(changed["curriculum"])
+    begun = {"first_step": config.steps, "first_stage": len(config.curriculum)}
+    return main, replace(main, **{"write_share_anneal_steps": 0, **changed, **begun})
+
+
 def stage_at(config: PretrainConfig, step: int) -> tuple[int, Stage]:
     """Index and stage of the 0-based `step`."""
     for index, stage in enumerate(config.curriculum):
@@ -165,6 +192,10 @@ def stage_at(config: PretrainConfig, step: int) -> tuple[int, Stage]:
             return index, stage
         step -= stage.steps
     raise ValueError(f"step lies {step} steps beyond the curriculum's {config.steps}")
+
+
+def _stages(entries: Sequence[Mapping[str, Any]]) -> tuple[Stage, ...]:
+    return tuple(Stage(**{**entry, "tasks": tuple(entry.get("tasks", ()))}) for entry in entries)
 
 
 def learning_rate_at(config: PretrainConfig, step: int) -> float:
@@ -184,9 +215,10 @@ def least_write_share_at(config: PretrainConfig, step: int, final: float) -> flo
 
 def draw_max_entries(rng: np.random.Generator, config: PretrainConfig, step: int, most: int) -> int:
     """Entries a layer keeps in this step: between the annealed `least_entries` and `most`, log-uniform."""
-    if config.least_entries is None or config.least_entries >= most:
+    fewest = stage_at(config, step)[1].least_entries or config.least_entries
+    if fewest is None or fewest >= most:
         return most
-    least = least_write_share_at(config, step, config.least_entries / most)
+    least = least_write_share_at(config, step, fewest / most)
     return max(1, round(most * draw_write_share(rng, least)))
 
 
