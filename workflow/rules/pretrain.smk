@@ -9,6 +9,7 @@ rule pretrain:
         "logs/pretrain/{model}/seed{seed}.log",
     benchmark:
         "benchmarks/pretrain/{model}/seed{seed}.tsv"
+    priority: 100  # everything waits for it
     conda:
         "../../envs/synapnet-edge.yaml"
     threads: config["pretrain"]["processes"]
