@@ -1,3 +1,67 @@
+def baseline_seeds():
+    """The trained seeds of the baselines."""
+    return BASELINES.get("seeds", config["seeds"])
+
+
+def trained_baselines():
+    """The baselines that are trained on their own; others are made of one of these."""
+    return [name for name in BASELINES["models"] if not CATALOGUE["baselines"][name]["source"]]
+
+
+def baseline_files(kind):
+    """Tables of one kind of all baselines, and those of the reference model that they are compared with."""
+    choices = {
+        "contender": trained_baselines() if kind == "baseline_sweep" else BASELINES["models"],
+        "seed": baseline_seeds(),
+        "variant": BASELINES["variants"],
+        "tier": BASELINES["cost"]["tiers"],
+        "kv_policy": BASELINES["kv"]["policies"],
+        "suite": BASELINES["suite"],
+        "model": BASELINES["reference"],
+    }
+    if kind in ("baseline_ours", "baseline_our_ledger"):
+        choices["variant"] = suite_variants(BASELINES["suite"])
+    if kind == "baseline_kv" and "llama" not in BASELINES["models"]:
+        return []
+    pattern = TABLES[kind]
+    return expand(pattern, **{key: value for key, value in choices.items() if f"{{{key}}}" in pattern})
+
+
+def baseline_sizes(wildcards):
+    """The sizes of one baseline; one that is made of another has that one's."""
+    name = wildcards.contender
+    return BASELINES["shapes"].get(name, {})
+
+
+def baseline_source(wildcards):
+    """What training starts from: the sweep's choice, or the trained model another baseline is made of."""
+    source = CATALOGUE["baselines"][wildcards.contender]["source"]
+    if source:
+        return f"results/baselines/train/{source}/seed{wildcards.seed}/model.safetensors"
+    return TABLES["baseline_sweep"]
+
+
+def baseline_code(stage, tasks=()):
+    """`code` of a stage of one baseline: its own file and the tasks it is trained or scored on."""
+
+    def found(wildcards):
+        facts = [CATALOGUE["tasks"][name] for name in tasks]
+        return picked_code(stage, CATALOGUE["baselines"][wildcards.contender], *facts)
+
+    return found
+
+
+def baseline_stored(wildcards):
+    """The stored models whose speed and state are measured: one variant of each, as speed depends on none."""
+    seed, variant = baseline_seeds()[0], BASELINES["variants"][0]
+    ours = suite_variants(BASELINES["suite"])[0]
+    quantized = "results/baselines/quantize/{contender}/seed{seed}/{variant}.safetensors"
+    return {
+        "ours": f"results/quantize/{BASELINES['reference']}/seed{seed}/{ours}.safetensors",
+        "baselines": expand(quantized, contender=BASELINES["models"], seed=seed, variant=variant),
+    }
+
+
 rule baseline_sweep:
     """Train one baseline briefly at every learning rate and choose one; on request (`baselines_all`)."""
     output:
