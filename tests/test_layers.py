@@ -21,6 +21,8 @@ LAYERS = [
         "provenance",
         "own_tasks",
         "config_files",
+        "config_names",
+        "config_relations",
         "schema_check",
         "driver_lock",
         "bars",

@@ -153,7 +153,15 @@ def test_editing_one_policy_reruns_its_cells_only(finished):
 
 @pytest.mark.parametrize(
     "file",
-    ["catalogue.py", "__main__.py", "config_files.py", "tasks/catalog.py", "tasks/dense.py"],
+    [
+        "catalogue.py",
+        "__main__.py",
+        "config_files.py",
+        "config_names.py",
+        "config_relations.py",
+        "tasks/catalog.py",
+        "tasks/dense.py",
+    ],
 )
 def test_editing_code_no_job_runs_does_nothing(finished, file):
     with finished.edited(f"{SOURCE}/{file}"):

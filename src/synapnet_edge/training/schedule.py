@@ -172,8 +172,8 @@ def phases(config: PretrainConfig) -> tuple[PretrainConfig, ...]:
 
     The extension starts with the weights of the finished model, a new optimiser and its own warm-up and
     cosine, on batches not drawn before. What it does not name is as in the training. Long rows of which few
-    entries are kept cost most of a training's time when they are there from the start, and teach little before
-    the model can look up a key at all.
+    entries are kept would take most of a training's time if they were there from the start, and teach little
+    before the model can look up a key at all.
     """
     main = replace(config, extension=None)
     if config.extension is None:
