@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/quantize.smk"

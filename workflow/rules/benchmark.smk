@@ -1,18 +1,3 @@
-def suite_settings(wildcards):
-    """One suite of the benchmark, with the seed of its rows."""
-    return {**suite_cells(wildcards.suite), "test_seed": config["benchmark"]["test_seed"]}
-
-
-def suite_priority(wildcards):
-    """Long jobs first, or the run would end with one of them alone: millions of tokens to score."""
-    return round(tokens_of(suite_cells(wildcards.suite)) / 1e6)
-
-
-def suite_code(wildcards):
-    """`code` of the benchmark on the tasks of one suite."""
-    return code("benchmark", "tasks", task_names(SUITES[wildcards.suite]))
-
-
 rule benchmark:
     """Score one stored variant on every task and length of one suite."""
     input:

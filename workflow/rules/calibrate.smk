@@ -1,8 +1,3 @@
-def calibration_settings(wildcards):
-    """Calibration batches, for the variants that collect statistics anew."""
-    return config["calibrate"] if CATALOGUE["variants"][wildcards.variant]["recalibrates"] else None
-
-
 rule calibrate:
     """Record activation statistics of a trained model on samples of its training mixture."""
     input:

@@ -1,31 +1,3 @@
-def deploy_tables():
-    """Names of the tables of one deploy job: its variants, the dense model beside them, the machine."""
-    return [*DEPLOY["variants"], DENSE, MACHINE]
-
-
-def baseline_deploy_tables():
-    """Names of the tables of one deploy job of a baseline."""
-    return [*BASELINES["variants"], DENSE, MACHINE]
-
-
-def random_settings(wildcards):
-    """The deploy settings of one model with random weights, and the shape it has."""
-    its = DEPLOY["random"][wildcards.random_model]
-    changed = {key: value for key, value in its.items() if key != "model"}
-    return {**block("deploy", "tiers", "random"), **changed, "shape": config["models"][its["model"]]}
-
-
-def random_files(pattern):
-    """Files of one deploy path pattern for all models with random weights."""
-    return expand(pattern, tier=DEPLOY["tiers"], model=list(DEPLOY["random"]), variant=deploy_tables())
-
-
-def deploy_manifests():
-    """The manifests of all deploy jobs: machine, and why a tier was not measured."""
-    pattern = MANIFESTS["deploy"]
-    return files_of(pattern, deploy_tables(), RUN["suites"]) + random_files(pattern)
-
-
 rule deploy:
     """Measure all variants on one tier, interleaved in one job.
 

@@ -1,13 +1,3 @@
-def equal_bytes_files(kind, wildcards):
-    """The tables of one kind of the suite that compares models of equal bytes."""
-    return expand(
-        TABLES[kind].replace("{suite}", "equal_bytes"),
-        model=wildcards.model,
-        seed=config["seeds"],
-        variant=suite_variants("equal_bytes"),
-    )
-
-
 rule equal_bytes:
     """Compare allocated with uniform bits at equal bytes, on the same rows."""
     input:

@@ -1,20 +1,3 @@
-def policy_code(wildcards):
-    """`code` of one policy's cells: a change in another policy's file does not touch them."""
-    policy = CATALOGUE["policies"][wildcards.policy]
-    return picked_code("eviction_grid", policy, *(CATALOGUE["tasks"][task] for task in EVICTION["tasks"]))
-
-
-def eviction_inputs(wildcards):
-    """What one policy's cells need: the model, the classifier, and Locret's heads for that policy."""
-    files = {
-        "model": f"results/quantize/{EVICTION['model']}/seed{{seed}}/{EVICTION['variant']}.safetensors",
-        "classifier": "results/eviction/retention/seed{seed}.safetensors",
-    }
-    if wildcards.policy == "locret":
-        files["heads"] = "results/eviction/locret/seed{seed}.safetensors"
-    return files
-
-
 rule retention:
     """Train the classifier that predicts which memory entries will be read again."""
     input:

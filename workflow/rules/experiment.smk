@@ -1,37 +1,3 @@
-def experiment_cells(wildcards):
-    """What one experiment scores its models on, with the seed of the rows."""
-    return {**EXPERIMENTS[wildcards.experiment]["evaluate"], "test_seed": config["benchmark"]["test_seed"]}
-
-
-def experiment_changes(wildcards):
-    """What an arm changes in the weights it takes from another one."""
-    return EXPERIMENTS[wildcards.experiment]["arms"][wildcards.arm].get("after", [])
-
-
-def experiment_inputs(wildcards):
-    """The weights an arm is scored with and their manifest: its own, or those of the arm it takes them from."""
-    source = arms.source_of(EXPERIMENTS[wildcards.experiment], wildcards.arm)
-    model = f"results/experiment/{wildcards.experiment}/{source}/seed{wildcards.seed}/model.safetensors"
-    return {"model": model, "manifest": f"{model}.manifest.json"}
-
-
-def experiment_code(wildcards):
-    """`code` of scoring one experiment."""
-    return code("experiment", "tasks", task_names(EXPERIMENTS[wildcards.experiment]["evaluate"]))
-
-
-def experiment_train_code(wildcards):
-    """`code` of training one arm."""
-    mixture = arms.training_of(config, wildcards.experiment, wildcards.arm)["mixture"]
-    return code("experiment_train", "tasks", tuple(mixture))
-
-
-def experiment_files(experiment):
-    """The tables of all arms and seeds of one experiment."""
-    block = EXPERIMENTS[experiment]
-    return expand(TABLES["experiment"], experiment=experiment, arm=block["arms"], seed=block["seeds"])
-
-
 rule experiment_train:
     """Train the model of one arm of an experiment; a killed run resumes at its last checkpoint."""
     output:

@@ -1,19 +1,3 @@
-def longbench_data(wildcards):
-    """The files with the LongBench texts; looked for only when their target is asked for."""
-    from synapnet_edge.evaluation.longbench.source import MissingData, UnsafeArchive, open_source
-
-    try:
-        return [str(file) for file in open_source(LONGBENCH["data_dir"]).files]
-    except (MissingData, UnsafeArchive) as error:
-        raise WorkflowError(f"Nothing was started: key longbench_real.data_dir\n{error}")
-
-
-def longbench_code():
-    """`code` of scoring LongBench, and its prompts, which are data."""
-    prompts = ROOT / "evaluation" / "longbench" / "tasks.json"
-    return f"{code('longbench_real')}-{config_hash(prompts.read_text(encoding='utf-8'))}"
-
-
 rule longbench_real:
     """Score one baseline without a model on the public LongBench; on request (`longbench_real_all`)."""
     input:

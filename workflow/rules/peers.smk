@@ -1,8 +1,3 @@
-def peers_cells(wildcards):
-    """What the models of other packages are scored on, with the seed of the rows."""
-    return {**config["peers"], "test_seed": config["benchmark"]["test_seed"]}
-
-
 rule peers:
     """Score other packages' quantisers on the linear layers of a trained model."""
     input:

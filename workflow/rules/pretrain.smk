@@ -1,8 +1,3 @@
-def pretrain_code():
-    """`code` of training: that of the mixture's tasks and of those the trainer is probed on."""
-    return code("pretrain", "tasks", tuple(dict.fromkeys([*MIXTURE, *config["pretrain"]["probe"]["tasks"]])))
-
-
 rule pretrain:
     """Train one model from scratch with one seed; a killed run resumes at its last checkpoint."""
     output:

@@ -1,29 +1,3 @@
-def qat_share_arm():
-    """Experiment and arm that the share of quantised training varies."""
-    return config["qat_share"]["experiment"], config["qat_share"]["arm"]
-
-
-def qat_share_cells(wildcards):
-    """What its models are scored on, with the seed of the rows."""
-    cells = EXPERIMENTS[config["qat_share"]["experiment"]]["evaluate"]
-    return {**cells, "test_seed": config["benchmark"]["test_seed"]}
-
-
-def qat_share_code(wildcards):
-    """`code` of training and scoring them."""
-    experiment, arm = qat_share_arm()
-    trained = arms.training_of(config, experiment, arm)["mixture"]
-    scored = task_names(EXPERIMENTS[experiment]["evaluate"])
-    return code("qat_share", "tasks", tuple(dict.fromkeys([*trained, *scored])))
-
-
-def qat_share_files():
-    """Tables of all shares and seeds."""
-    block = config["qat_share"]
-    seeds = EXPERIMENTS[block["experiment"]]["seeds"]
-    return expand(TABLES["qat_share"], share=block["shares"], seed=seeds)
-
-
 rule qat_share:
     """Train one small model with a share of its steps quantised, and score it."""
     output:

@@ -1,33 +1,3 @@
-def quantize_settings(wildcards):
-    """The extra training steps: they matter to the variants that take them and to no other."""
-    if not CATALOGUE["variants"][wildcards.variant]["trains"]:
-        return {}
-    # Batches are drawn as pretraining draws them; what the loop does is of its own.
-    drawn = ("curriculum", "chunk_lens", "least_entries")
-    data = {key: config["pretrain"][key] for key in drawn if key in config["pretrain"]}
-    extension = config["pretrain"].get("extension") or {}
-    data["curriculum"] = [*data["curriculum"], *extension.get("curriculum", [])]
-    return {**config["quantize"]["finetune"], **data}
-
-
-def quantize_inputs(wildcards):
-    """What a variant is made from; the measured sensitivity where it allocates bits by it."""
-    at = "{model}/seed{seed}"
-    files = {
-        "model": f"results/pretrain/{at}/model.safetensors",
-        "stats": f"results/calibrate/{at}/stats.safetensors",
-    }
-    if CATALOGUE["variants"][wildcards.variant]["allocates"]:
-        files["sensitivity"] = TABLES["sensitivity"]
-    return files
-
-
-def quantize_priority(wildcards):
-    """What the longest job waits for goes first."""
-    suites = [suite for suite in RUN["suites"] if wildcards.variant in suite_variants(suite)]
-    return max((round(tokens_of(suite_cells(suite)) / 1e6) for suite in suites), default=0)
-
-
 rule sensitivity:
     """Measure what each component of a trained model loses at each bit width."""
     input:

@@ -1,22 +1,3 @@
-def stream_inputs(wildcards):
-    """What the long stream of one variant needs: its file, and the classifier if its policy ranks by one."""
-    files = {"model": "results/quantize/{model}/seed{seed}/{variant}.safetensors"}
-    if STREAM["classifier"]:
-        files["classifier"] = "results/eviction/retention/seed{seed}.safetensors"
-    return files
-
-
-def stream_code(wildcards):
-    """`code` of the long stream under its policy."""
-    return code("stream", "policies", (STREAM["policy"],))
-
-
-def stream_files(kind):
-    """Tables of the long stream; built on request only."""
-    seeds = STREAM.get("seeds", config["seeds"])
-    return expand(TABLES[kind], model=STREAM["model"], variant=STREAM["variant"], seed=seeds)
-
-
 rule stream:
     """Stream a haystack far beyond any training length under a memory budget; on request (`stream_all`)."""
     input:
