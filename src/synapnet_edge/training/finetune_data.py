@@ -1,8 +1,8 @@
 """Batches of finetuning, drawn as pretraining draws them: lengths, chunk lengths and memories mix.
 
 A quantised model that only saw one length in its last steps would forget the others; every step therefore
-draws one stage of the pretraining curriculum (all with equal odds: they have about as many tokens a step) and
-the other draws of `training.loop`.
+draws one stage of the pretraining curriculum and its extension (all with equal odds: they have about as many
+tokens a step) and the other draws of `training.loop`.
 """
 
 from __future__ import annotations

@@ -171,9 +171,8 @@ def phases(config: PretrainConfig) -> tuple[PretrainConfig, ...]:
     """The training itself and, if `config` names one, its extension.
 
     The extension starts with the weights of the finished model, a new optimiser and its own warm-up and
-    cosine, on batches not drawn before. What it does not name is as in the training. Long rows of which few
-    entries are kept would take most of a training's time if they were there from the start, and teach little
-    before the model can look up a key at all.
+    cosine, on batches not drawn before. What it does not name is as in the training. What the reference
+    model's is worth was measured: docs/trials.md.
     """
     main = replace(config, extension=None)
     if config.extension is None:
