@@ -36,6 +36,7 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
     lists: list[tuple[str, Key, Sequence[str]]] = [
         ("figures", ("run", "figures"), config["run"]["figures"]),
         ("sections", ("run", "extras"), config["run"]["extras"]),
+        ("baselines", ("run", "baselines"), config["run"]["baselines"]),
         ("variants", ("quantize", "variants"), config["quantize"]["variants"]),
         ("variants", ("paired", "against"), config["paired"]["against"]),
         ("policies", ("eviction", "policies"), eviction["policies"]),

@@ -138,6 +138,10 @@ def _baseline_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield unknown_name(("baselines", "reference"), baselines["reference"], "model", config["models"])
     if baselines["suite"] not in suites:
         yield unknown_name(("baselines", "suite"), baselines["suite"], "suite", suites)
+    for i, name in enumerate(config["run"]["baselines"]):
+        if name not in baselines["models"]:
+            expected = f"one of baselines.models {baselines['models']}"
+            yield Problem(("run", "baselines", i), name, expected)
     for i, seed in enumerate(baselines.get("seeds", ())):
         if seed not in config["seeds"]:
             yield Problem(("baselines", "seeds", i), str(seed), f"one of the trained seeds {config['seeds']}")

@@ -11,8 +11,14 @@ def names(jobs):
     return {rule.removeprefix("baseline_") for rule in jobs if rule.startswith("baseline_")}
 
 
-def test_the_default_run_trains_no_baseline_and_the_target_all(fresh):
-    assert not names(fresh.rules())
+def test_the_default_run_has_what_the_configuration_names_and_the_target_all(fresh, tmp_path):
+    assert not names(fresh.rules()), "the smoke configuration names none"
+    path = tmp_path / "my.yaml"
+    path.write_text(yaml.safe_dump({"run": {"baselines": ["llama", "mamba2"]}}))
+    planned = fresh.planned(configs=[path])
+    assert names(rule for rule, _ in planned) == {"sweep", "train", "quantize", "benchmark"}
+    trained = {(w["contender"], w["seed"]) for rule, w in planned if rule == "baseline_train"}
+    assert trained == {("llama", "42"), ("mamba2", "42")}
     planned = fresh.planned("baselines_all")
     assert names(rule for rule, _ in planned) == RULES
     swept = {wildcards["contender"] for rule, wildcards in planned if rule == "baseline_sweep"}
@@ -39,3 +45,6 @@ def test_wrong_names_stop_before_any_job(fresh, tmp_path):
     done = fresh.call("baselines_all", "--cores", "1", configs=[path])
     assert "key baselines.models.0: found 'lama'" in done.stdout + done.stderr
     assert "did you mean llama?" in done.stdout + done.stderr
+    path.write_text(yaml.safe_dump({"run": {"baselines": ["llama"]}, "baselines": {"models": ["mamba2"]}}))
+    done = fresh.call("--cores", "1", configs=[path])
+    assert "key run.baselines.0: found 'llama', expected one of baselines.models" in done.stdout + done.stderr

@@ -109,7 +109,7 @@ def test_scripts_stay_thin(repository):
 
 # Environment file -> the extras whose packages it holds beside the core; not those of developers, downloads,
 # or packages of one platform.
-ENVIRONMENTS = {"synapnet-edge": ("onnx", "clusters"), "baselines": ("baselines",)}
+ENVIRONMENTS = {"synapnet-edge": ("onnx", "baselines", "clusters"), "baselines": ("baselines",)}
 
 
 def test_every_rule_has_an_environment_file_and_the_baselines_have_theirs(repository):

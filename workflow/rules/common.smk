@@ -195,7 +195,7 @@ def summary_tables(wildcards):
     sections = CATALOGUE["sections"]
     wanted = [name for name, facts in sections.items() if not facts["target"] or name in RUN["extras"]]
     kinds = dict.fromkeys(kind for name in wanted for kind in sections[name]["sources"])
-    return {kind: table_files(kind) for kind in kinds}
+    return baselines_in_run() | {kind: table_files(kind) for kind in kinds}
 
 
 def figure_files():

@@ -141,11 +141,19 @@ def trained_baselines():
     return [name for name in BASELINES["models"] if not CATALOGUE["baselines"][name]["source"]]
 
 
-def baseline_files(kind):
-    """Tables of one kind of all baselines, and those of the reference model that they are compared with."""
+def baselines_in_run():
+    """Tables of the baselines that belong to every run; speed and cache policies are of all of them together."""
+    if not RUN["baselines"]:
+        return {}
+    kinds = set(CATALOGUE["sections"]["baselines"]["sources"]) - {"baseline_cost", "baseline_kv"}
+    return {kind: baseline_files(kind, RUN["baselines"], baseline_seeds()[:1]) for kind in sorted(kinds)}
+
+
+def baseline_files(kind, models=BASELINES["models"], seeds=None):
+    """Tables of one kind of some baselines, and those of the reference model that they are compared with."""
     choices = {
-        "contender": trained_baselines() if kind == "baseline_sweep" else BASELINES["models"],
-        "seed": baseline_seeds(),
+        "contender": [name for name in models if kind != "baseline_sweep" or name in trained_baselines()],
+        "seed": seeds or baseline_seeds(),
         "variant": BASELINES["variants"],
         "tier": BASELINES["cost"]["tiers"],
         "kv_policy": BASELINES["kv"]["policies"],
@@ -154,7 +162,7 @@ def baseline_files(kind):
     }
     if kind in ("baseline_ours", "baseline_our_ledger"):
         choices["variant"] = suite_variants(BASELINES["suite"])
-    if kind == "baseline_kv" and "llama" not in BASELINES["models"]:
+    if kind == "baseline_kv" and "llama" not in models:
         return []
     pattern = TABLES[kind]
     return expand(pattern, **{key: value for key, value in choices.items() if f"{{{key}}}" in pattern})
