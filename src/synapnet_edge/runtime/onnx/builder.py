@@ -118,11 +118,10 @@ def _product(builder: Builder, x: str, weights: list[Weight | np.ndarray], level
         # Every weight is half a scale higher: a term of rank one, from the sum of the inputs of each group.
         half = 0.5 * scales
         if (half == half[:, :1]).all():
-            total = builder.add("ReduceSum", x, builder.shape(1), keepdims=1)
-            lift = builder.add("Mul", total, builder.constant(half[:, 0]))
+            sums, lifts = builder.add("ReduceSum", x, builder.shape(1), keepdims=1), half[:, :1]
         else:
-            lift = builder.add("MatMul", x, builder.constant(np.repeat(half, first.block, 1)[:, :columns].T))
-        product = builder.add("Add", product, lift)
+            sums, lifts = x, np.repeat(half, first.block, 1)[:, :columns]
+        product = builder.add("Gemm", sums, builder.constant(lifts.T), product)
     return product
 
 

@@ -6,11 +6,15 @@ from pathlib import Path
 
 from synapnet_edge.artifacts import atomic_path
 from synapnet_edge.runtime.onnx.graph import build_graph
+from synapnet_edge.runtime.onnx.upkeep import build_select, build_write
 from synapnet_edge.runtime.packed_file import read_packed
 
 
 def export(path: str | Path, folder: str | Path) -> list[Path]:
-    """Write `decode.onnx` (one token) and `chunk.onnx` (a whole chunk) of a packed file; returns their paths.
+    """Write a packed file's graphs; returns their paths.
+
+    `decode.onnx` reads one token, `chunk.onnx` a whole chunk; `select.onnx` (of a model with sparse attention)
+    and `write.onnx` (of one with a memory) keep the state in order, see `upkeep`.
 
     Raises
     ------
@@ -18,10 +22,15 @@ def export(path: str | Path, folder: str | Path) -> list[Path]:
         If the file is not a packed file.
     """
     file = read_packed(path)
+    cfg = file.cfg
+    graphs = {"decode": build_graph(file, 1), "chunk": build_graph(file, cfg.chunk_len)}
+    if cfg.use_attention:
+        graphs["select"] = build_select(cfg)
+    if cfg.use_memory:
+        graphs["write"] = build_write(cfg, cfg.episodic_slots, file.entries == "int8")
     written = []
-    for name, tokens in (("decode", 1), ("chunk", file.cfg.chunk_len)):
+    for name, model in graphs.items():
         target = Path(folder) / f"{name}.onnx"
-        model = build_graph(file, tokens)
         with atomic_path(target) as temporary:
             temporary.write_bytes(model.SerializeToString())
         written.append(target)

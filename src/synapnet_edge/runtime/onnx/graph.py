@@ -49,23 +49,19 @@ class _Graph:
     def __init__(self, file: PackedFile, tokens: int, level: int) -> None:
         self.file, self.cfg, self.tokens, self.level = file, file.cfg, tokens, level
         self.b = Builder()
-        self.seen = ""
 
     def model(self):
         cfg, b, tokens = self.cfg, self.b, self.tokens
         ids = b.input("ids", (tokens,), TensorProto.INT64)
         fill = b.input("fill", (tokens,), TensorProto.INT64)
-        if cfg.use_memory and cfg.use_ssmax:
-            self.seen = b.input("log_seen", (tokens, 1))
-        x = b.add(
-            "Add",
-            embedding(b, ids, self.file.weight("embed.token")),
-            embedding(b, fill, self.file.weight("embed.position")),
-        )
-        prior = b.add("Gather", b.constant(self.file.tensors["embed.prior"][:, None]), ids)
+        place = self.file.weight("embed.position")  # few rows: unpacked here, one node reads them
+        place = b.constant(place.dequantize() if isinstance(place, Weight) else place)
+        x = b.add("Add", embedding(b, ids, self.file.weight("embed.token")), b.add("Gather", place, fill))
+        priors = self.priors(ids)
+        self.scales, self.nulls = self.memory_scales() if cfg.use_memory else ([], [])
         saliences = []
         for layer in range(cfg.depth):
-            x, salience = self.layer(layer, x, prior)
+            x, salience = self.layer(layer, x, priors[layer])
             saliences.append(salience)
         hidden = b.add("LayerNormalization", x, self.tensor("norm.weight"), axis=-1, epsilon=1e-5)
         b.output(hidden, "hidden", (tokens, cfg.dim))
@@ -77,6 +73,32 @@ class _Graph:
         b.output(project(b, last, self.file, ["head"], self.level), "logits", (1, outputs_of(cfg)))
         metadata = {"synapnet_edge": json.dumps({"config": cfg.to_dict(), "entries": self.file.entries})}
         return b.model("decode" if tokens == 1 else "chunk", metadata)
+
+    def priors(self, ids: str) -> list[str]:
+        """What the token alone says of its salience in each layer, negated, [T, 1] each."""
+        b, each = self.b, [f"blocks.{index}.salience." for index in range(self.cfg.depth)]
+        gains = [self.file.tensors[f"{name}prior_gain"].reshape(()) for name in each]
+        biases = [self.file.tensors[f"{name}score.bias"].reshape(()) for name in each]
+        prior = b.add("Gather", b.constant(self.file.tensors["embed.prior"][:, None]), ids)
+        scaled = b.add("Mul", prior, b.constant(-np.array([gains], np.float32)))
+        levels = b.add("Add", scaled, b.constant(-np.array([biases], np.float32)))
+        return b.split(levels, [1] * len(each), 1)
+
+    def memory_scales(self) -> tuple[list[str], list[str]]:
+        """Scale of the memory's queries and logit of its null slot for each layer, [H, T or 1, 1] each."""
+        b, cfg, root = self.b, self.cfg, np.float32(np.sqrt(self.cfg.head_dim))
+
+        def every(part: str) -> np.ndarray:
+            found = [self.file.tensors[f"blocks.{index}.memory.{part}"] for index in range(cfg.depth)]
+            return np.concatenate(found).astype(np.float32)[:, None, None]
+
+        scales = b.constant(every("sharpness") / root)
+        if cfg.use_ssmax:
+            seen = b.input("log_seen", (self.tokens, 1))
+            scales = b.add("Add", b.add("Mul", b.constant(every("ssmax") / root), seen), scales)
+        nulls = b.add("Mul", scales, b.constant(every("null_level") * cfg.head_dim))
+        parts = [cfg.heads] * cfg.depth
+        return b.split(scales, parts, 0), b.split(nulls, parts, 0)
 
     def layer(self, index: int, x: str, prior: str) -> tuple[str, str]:
         """Output [T, D] and log-salience [T, 1] of one layer."""
@@ -101,32 +123,32 @@ class _Graph:
     def convolve(self, index: int, inputs: str) -> str:
         b, cfg, name = self.b, self.cfg, f"blocks.{index}.ssm.conv."
         taps, weight = cfg.conv_width, self.file.tensors[f"{name}weight"]
-        joined = inputs
+        joined, bias = inputs, self.file.tensors[f"{name}bias"]
         if taps > 1:
             tail = b.input(f"tail.{index}", (taps - 1, cfg.inner))
-            joined = b.add("Concat", tail, inputs, axis=0)
+            # One token: the bias is the weight of a row of ones.
+            ones = [b.constant(np.ones((1, cfg.inner)))] if self.tokens == 1 else []
+            joined = b.add("Concat", tail, inputs, *ones, axis=0)
             keep = b.shape(self.tokens), b.shape(self.tokens + taps - 1), b.shape(0)
             b.output(b.add("Slice", joined, *keep), f"tail_out.{index}", (taps - 1, cfg.inner))
-        if self.tokens == 1:
-            products = b.add("Mul", joined, b.constant(weight.T))
-            sums = b.add("ReduceSum", products, b.shape(0), keepdims=1)
+        if self.tokens == 1 and taps > 1:
+            products = b.add("Mul", joined, b.constant(np.concatenate([weight.T, bias[None]])))
+            return self.silu(b.add("ReduceSum", products, b.shape(0), keepdims=1))
+        if taps == 1:
+            sums = b.add("Mul", joined, b.constant(weight[:, 0]))
         else:
             parts = []
             for tap in range(taps):
                 rows = b.add("Slice", joined, b.shape(tap), b.shape(tap + self.tokens), b.shape(0))
                 parts.append(b.add("Mul", rows, b.constant(weight[:, tap])))
             sums = b.add("Sum", *parts)
-        return self.silu(b.add("Add", sums, self.tensor(f"{name}bias")))
+        return self.silu(b.add("Add", sums, b.constant(bias)))
 
     def salience(self, name: str, looked: str, prior: str) -> str:
         b = self.b
         score = self.file.weight(f"{name}salience.score")
         score = score.dequantize() if isinstance(score, Weight) else score
-        level = b.add("MatMul", looked, b.constant(score.T))
-        gain = self.file.tensors[f"{name}salience.prior_gain"].reshape(1, 1)
-        own = b.add("Mul", prior, b.constant(gain))
-        bias = b.constant(self.file.tensors[f"{name}salience.score.bias"].reshape(1, 1))
-        negative = b.add("Neg", b.add("Sum", level, own, bias))
+        negative = b.add("Add", b.add("MatMul", looked, b.constant(-score.T)), prior)
         return b.add("Neg", b.add("Softplus", negative))
 
     def lookups(self, index: int, looked: str, salience: str) -> list[str]:
@@ -205,17 +227,7 @@ class _Graph:
         last = b.constant((np.arange(width) == width - 1)[None, None], np.bool_)
         one = b.constant(np.ones((1, 1, 1)))
         query, value = b.add("Where", last, one, query), b.add("Where", last, one, value)
-        tensors = {
-            x: self.file.tensors[f"{name}{x}"].astype(np.float32)
-            for x in ("sharpness", "null_level", "found_gain")
-        }
-        root = np.float32(np.sqrt(width))
-        scale = b.constant((tensors["sharpness"] / root)[:, None, None])
-        if cfg.use_ssmax:
-            growth = (self.file.tensors[f"{name}ssmax"].astype(np.float32) / root)[:, None, None]
-            scale = b.add("Add", b.add("Mul", b.constant(growth), self.seen), scale)
-        query = b.add("Mul", query, scale)
-        none = b.add("Mul", scale, b.constant((tensors["null_level"] * width)[:, None, None]))
+        query, none = b.add("Mul", query, self.scales[index]), self.nulls[index]
         shape = (heads, room, width)
         keys, values = b.input(f"m_keys.{index}", shape), b.input(f"m_values.{index}", shape)
         for tensor, label in ((key, "m_key"), (value, "m_value")):
@@ -239,7 +251,7 @@ class _Graph:
         shares = b.add("Softmax", b.add("Add", logits, bias), axis=-1)
         shares, _ = b.split(shares, [room, 1], 2)
         gain = np.ones((heads, 1, width), np.float32)
-        gain[:, 0, -1] = tensors["found_gain"]
+        gain[:, 0, -1] = self.file.tensors[f"{name}found_gain"]
         return b.add("Mul", b.add("MatMul", shares, values), b.constant(gain))
 
     def bridge(self, name: str, normed: str, x: str, paths: list[str]) -> str:
@@ -248,6 +260,10 @@ class _Graph:
             return b.add("Sum", x, *paths)
         gate, gain, bias = (self.file.tensors[f"{name}bridge.{part}"] for part in ("gate", "gain", "bias"))
         gates = b.add("Sigmoid", b.add("MatMul", normed, b.constant(gate.T)))
+        if self.tokens == 1:
+            joined = b.add("Concat", *paths, axis=0) if len(paths) > 1 else paths[0]
+            scaled = b.add("Mul", joined, b.constant(2 * gain.astype(np.float32)))
+            return b.add("Gemm", gates, scaled, b.add("Add", x, b.constant(bias[None])))
         weighted = []
         for index, level in enumerate(b.split(gates, [1] * len(paths), 1)):
             weight = b.add("Mul", level, b.constant(2 * gain[index].astype(np.float32)))

@@ -58,8 +58,8 @@ class OnnxSession(Session):
         except ImportError as error:
             raise BackendUnavailable(_MISSING.format(name=error.name)) from error
         from synapnet_edge.runtime.onnx.graph import build_graph, build_head
+        from synapnet_edge.runtime.onnx.upkeep import build_select
 
-        self._int8 = file.entries == "int8"
         self._level, self._file = level, file
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads, self._options.inter_op_num_threads = threads, 1
@@ -70,16 +70,20 @@ class OnnxSession(Session):
             "decode": build_graph(file, 1, level),
             "chunk": build_graph(file, file.cfg.chunk_len, level),
             "head": build_head(file, level),
+            "select": build_select(file.cfg),
         }
         self._bytes = len(graphs["decode"].SerializeToString())
-        self._sessions = {
-            name: onnxruntime.InferenceSession(
-                graph.SerializeToString(), self._options, providers=["CPUExecutionProvider"]
-            )
-            for name, graph in graphs.items()
-        }
+        self._sessions = {name: self._load(graph) for name, graph in graphs.items()}
+        self._writers: dict[int, onnxruntime.InferenceSession] = {}  # by entries written of a chunk
         self._run = onnxruntime.RunOptions()
         self._run.only_execute_path_to_fetches = True  # logits are asked for by `read_out`
+
+    def _load(self, graph):
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(
+            graph.SerializeToString(), self._options, providers=["CPUExecutionProvider"]
+        )
 
     def weight_bytes(self) -> int:
         """Bytes of one graph's constants as stored; onnxruntime keeps its own copy for each of two graphs."""
@@ -103,8 +107,13 @@ class OnnxSession(Session):
                 f"chunk_len: backend 'onnx' has graphs for {self.cfg.chunk_len}, got {chunk_len}"
             )
         share = self.cfg.episodic_slots / self.cfg.chunk_len if write_share is None else write_share
-        slots = max(1, math.ceil(share * self.cfg.chunk_len))
-        streams = [OnnxStream(self.cfg, slots, self._int8, self._sessions) for _ in range(batch_size)]
+        from synapnet_edge.runtime.onnx.upkeep import build_write
+
+        slots = min(self.cfg.chunk_len, max(1, math.ceil(share * self.cfg.chunk_len)))
+        if slots not in self._writers:
+            self._writers[slots] = self._load(build_write(self.cfg, slots, self._file.entries == "int8"))
+        sessions = {**self._sessions, "write": self._writers[slots]}
+        streams = [OnnxStream(self.cfg, slots, sessions) for _ in range(batch_size)]
         return OnnxState(streams, self.cfg.chunk_len, slots)
 
     def step(self, ids: Tensor, state: OnnxState) -> tuple[Tensor, OnnxState]:

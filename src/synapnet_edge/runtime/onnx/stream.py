@@ -8,8 +8,6 @@ import numpy as np
 
 from synapnet_edge.config import SynapNetEdgeConfig
 
-_LARGEST, _LEAST_SCALE = np.float32(127.0), np.float32(6.2e-5)
-
 
 class OnnxStream:
     """State of one stream.
@@ -18,13 +16,12 @@ class OnnxStream:
     ----------
     cfg : shape of the model.
     slots : entries written of a chunk.
-    int8 : whether entries are rounded to INT8 levels when they are written.
     sessions : mapping
-        The sessions of the graphs "decode" and "chunk".
+        The sessions of the graphs "decode", "chunk", "select" and "write" (of that many entries).
     """
 
-    def __init__(self, cfg: SynapNetEdgeConfig, slots: int, int8: bool, sessions: dict) -> None:
-        self.cfg, self.slots, self.int8 = cfg, slots, int8
+    def __init__(self, cfg: SynapNetEdgeConfig, slots: int, sessions: dict) -> None:
+        self.cfg, self.slots, self._sessions = cfg, slots, sessions
         self.fill, self.entries_held = 0, 0
         depth, heads, width, room = cfg.depth, cfg.heads, cfg.head_dim, cfg.max_entries + cfg.chunk_len
         self.tail = np.zeros((depth, cfg.conv_width - 1, cfg.inner), np.float32)
@@ -90,43 +87,24 @@ class OnnxStream:
 
     def _select(self) -> None:
         """At the start of a block of tokens: which keys before its window attention still sees."""
-        block = self.cfg.window // 2
-        local = (self.fill // block - 1) * block
-        if local <= self.cfg.top_k:
-            return
-        for salience, bias in zip(self.salience[:, :local], self.a_bias, strict=True):
-            bias[:local] = -np.inf
-            best = np.argsort(-salience, kind="stable")[: self.cfg.top_k]
-            bias[best] = salience[best]
+        if self.cfg.use_attention:
+            feed = {"salience": self.salience, "fill": np.array([self.fill])}
+            (self.a_bias[:],) = self._sessions["select"].run(None, feed)
 
     def _end_chunk(self) -> None:
         """Write the most salient tokens; of a full memory the most salient entries stay, in order."""
-        cfg, held = self.cfg, self.entries_held
-        room = cfg.max_entries
-        for layer in range(cfg.depth if cfg.use_memory else 0):
-            salience = self.salience[layer]
-            chosen = np.sort(np.argsort(-salience, kind="stable")[: self.slots])
-            bias = np.concatenate([self.m_bias[layer, :held], salience[chosen]])
-            kept = np.arange(len(bias))
-            if len(bias) > room:
-                kept = np.sort(np.argsort(-bias, kind="stable")[:room])
-            for buffer in (self.m_keys[layer], self.m_values[layer]):
-                new = buffer[:, room + chosen]
-                new = round_entries(new) if self.int8 else new
-                buffer[:, : len(kept)] = np.concatenate([buffer[:, :held], new], axis=1)[:, kept]
-            self.m_bias[layer, : len(kept)] = bias[kept]
-        if cfg.use_memory:
-            self.entries_held = min(room, held + min(self.slots, cfg.chunk_len))
-        self.m_bias[:, room:-1] = -np.inf
-        self.a_bias[:] = -np.inf
+        if self.cfg.use_memory:
+            feed = {"salience": self.salience}
+            for layer in range(self.cfg.depth):
+                for name in ("m_keys", "m_values", "m_bias"):
+                    feed[f"{name}.{layer}"] = getattr(self, name)[layer]
+            writer = self._sessions["write"]
+            for output, found in zip(writer.get_outputs(), writer.run(None, feed), strict=True):
+                name, layer = output.name.split("_out.")
+                getattr(self, name)[int(layer)] = found
+            self.entries_held = min(self.cfg.max_entries, self.entries_held + self.slots)
         self.fill = 0
-
-
-def round_entries(entries: np.ndarray) -> np.ndarray:
-    """Round [H, K, d] to 255 levels with an FP16 scale per head and entry; as `MemoryQuantizer` does."""
-    top = np.abs(entries).max(-1, keepdims=True) / _LARGEST
-    scale = np.maximum(top, _LEAST_SCALE).astype(np.float16).astype(np.float32)
-    return np.clip(np.rint(entries / scale), -_LARGEST, _LARGEST) * scale
+        self._select()
 
 
 class _Bound:
