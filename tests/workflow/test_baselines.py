@@ -47,4 +47,4 @@ def test_wrong_names_stop_before_any_job(fresh, tmp_path):
     assert "did you mean llama?" in done.stdout + done.stderr
     path.write_text(yaml.safe_dump({"run": {"baselines": ["llama"]}, "baselines": {"models": ["mamba2"]}}))
     done = fresh.call("--cores", "1", configs=[path])
-    assert "key run.baselines.0: found 'llama', expected one of baselines.models" in done.stdout + done.stderr
+    assert "key run.baselines.0: found llama, expected one of baselines.models" in done.stdout + done.stderr

@@ -13,8 +13,8 @@ from synapnet_edge.runtime.packed_file import read_packed
 def export(path: str | Path, folder: str | Path) -> list[Path]:
     """Write a packed file's graphs; returns their paths.
 
-    `decode.onnx` reads one token, `chunk.onnx` a whole chunk; `select.onnx` (of a model with sparse attention)
-    and `write.onnx` (of one with a memory) keep the state in order, see `upkeep`.
+    `decode.onnx` reads one token, `chunk.onnx` a whole chunk. `select.onnx` (of a model with attention) and
+    `write.onnx` (of one with a memory) keep the state in order, see `upkeep`.
 
     Raises
     ------

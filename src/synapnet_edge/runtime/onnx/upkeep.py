@@ -3,8 +3,8 @@
 `select`, at the start of a block of half a window: from `salience` [L, C] and `fill` [1] int64 (tokens of
 the open chunk) to `a_bias` [L, C]: the salience of the keys that attention sees from now on, -inf for others.
 
-`write`, at the end of a chunk: from `salience` and, for each layer, `m_keys.l`, `m_values.l` [H, N + C, d] and
-`m_bias.l` [N + C + 1] to the same with `_out` in their names: the chunk's most salient tokens have become
+`write`, at the end of a chunk: from `salience` and, for each layer, `m_keys.l`, `m_values.l` [H, N + C, d]
+and `m_bias.l` [N + C + 1] to the same with `_out` in their names: the chunk's most salient tokens have become
 entries, of a full memory the N most salient ones stay, in the order they were written in, and the places of
 the open chunk are empty.
 """
