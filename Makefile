@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 CORES ?= 4
+TESTERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
@@ -14,7 +15,7 @@ SMOKE_DIR ?= smoke
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
-	@echo "  variables: CORES=$(CORES) PYTHON=$(PYTHON) ARGS='further snakemake or pytest arguments'"
+	@echo "  variables: CORES=$(CORES) TESTERS=$(TESTERS) (processes of the tests) PYTHON=$(PYTHON) ARGS='further snakemake or pytest arguments'"
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -35,7 +36,7 @@ smoke: $(STAMP) ## the same workflow with tiny settings, in smoke/ (minutes)
 	$(SNAKEMAKE) --directory $(SMOKE_DIR) --configfile config/smoke.yaml $(ARGS)
 
 test: $(STAMP) ## unit tests and the smoke workflow in a temporary folder
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadgroup $(ARGS)
 
 lint: $(STAMP) ## ruff, snakefmt and the workflow linter
 	$(BIN)/ruff check .

@@ -19,6 +19,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several processes share the work by file, so that each of its fixtures is made once.
+
+    The tests of the workflow are one share: they use one run of it, and processes of their own.
+    """
+    workflow = Path(__file__).parent / "workflow"
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        together = workflow if item.path.is_relative_to(workflow) else item.path
+        item.add_marker(pytest.mark.xdist_group(together.as_posix()))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout under test."""
