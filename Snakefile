@@ -28,6 +28,7 @@ include: "workflow/rules/paired.smk"
 include: "workflow/rules/equal_bytes.smk"
 include: "workflow/rules/qat_share.smk"
 include: "workflow/rules/peers.smk"
+include: "workflow/rules/backends.smk"
 include: "workflow/rules/eviction.smk"
 include: "workflow/rules/stream.smk"
 include: "workflow/rules/baselines.smk"
@@ -74,6 +75,12 @@ rule peers_all:
     """Other packages' quantisers on the linear layers of every model: not part of `all`."""
     input:
         table_files("peers"),
+
+
+rule backends_all:
+    """The packed runtimes' answers beside the reference's: not part of `all`."""
+    input:
+        table_files("backends"),
 
 
 rule stream_all:

@@ -46,6 +46,8 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),
         ("variants", ("deploy", "detail_variants"), deploy["detail_variants"]),
         ("tasks", ("peers", "tasks"), config["peers"]["tasks"]),
+        ("tasks", ("backends", "tasks"), config["backends"]["tasks"]),
+        ("variants", ("backends", "variants"), config["backends"]["variants"]),
         ("tasks", ("task_tables", "tasks"), config["task_tables"].get("tasks", ())),
     ]
     for key, block in deploy_blocks(deploy):

@@ -26,6 +26,7 @@ STAGE_ENTRIES: dict[str, tuple[str, ...]] = {
     "benchmark": ("evaluation.runner", "quantization.checkpoint", "training.objective"),
     "qat_share": ("experiments.qat_share", "training.objective"),
     "peers": ("experiments.peers",),
+    "backends": ("evaluation.backends", "runtime"),
     "equal_bytes": ("evaluation.equal_bytes", "results_tree"),
     "paired": ("evaluation.paired", "results_tree"),
     "retention": ("training.retention", "quantization.checkpoint", "training.objective"),

@@ -26,6 +26,7 @@ TABLES: dict[str, str] = {
     "paired": "results/paired.csv",
     "qat_share": "results/qat_share/share{share}/seed{seed}.csv",
     "peers": "results/peers/{model}/seed{seed}.csv",
+    "backends": "results/backends/{model}/seed{seed}/{variant}.csv",
     "equal_bytes": "results/equal_bytes/{model}.csv",
     "retention": "results/eviction/retention/seed{seed}.csv",
     "retention_stability": "results/eviction/stability/seed{seed}.csv",

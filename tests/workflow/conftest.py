@@ -25,7 +25,7 @@ TARGETS = {
         "stream_all",
         "longbench_real_all",
     ),
-    *("quantization_all", "peers_all"),
+    *("quantization_all", "peers_all", "backends_all"),
     "baselines_all",
 }
 PARTS = (

@@ -155,6 +155,8 @@ def table_files(kind, suites=None):
         return [file for experiment in RUN["experiments"] for file in experiment_files(experiment)]
     if kind == "qat_share":
         return qat_share_files()
+    if kind == "backends":
+        return backends_files()
     if kind in ("stream", "stream_trace"):
         return stream_files(kind)
     if kind.startswith("baseline_"):

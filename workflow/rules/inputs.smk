@@ -95,6 +95,18 @@ def peers_cells(wildcards):
     return {**config["peers"], "test_seed": config["benchmark"]["test_seed"]}
 
 
+def backends_cells(wildcards):
+    """What the packed runtimes are scored on, with the seed of the rows."""
+    cells = {key: config["backends"][key] for key in ("tasks", "lengths", "samples")}
+    return {**cells, "test_seed": config["benchmark"]["test_seed"]}
+
+
+def backends_files():
+    """Tables of all models and variants, for one trained seed."""
+    variants = config["backends"]["variants"]
+    return expand(TABLES["backends"], model=RUN["models"], seed=DEPLOY["seed"], variant=variants)
+
+
 def policy_code(wildcards):
     """`code` of one policy's cells: a change in another policy's file does not touch them."""
     policy = CATALOGUE["policies"][wildcards.policy]

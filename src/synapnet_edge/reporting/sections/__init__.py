@@ -1,6 +1,7 @@
 """The sections of the summary, one file and one line each; `reporting/section.py` says what a section is."""
 
 from synapnet_edge.reporting.sections import (  # noqa: F401  importing registers
+    backends,
     baselines,
     benchmark,
     control,
