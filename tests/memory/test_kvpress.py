@@ -99,9 +99,7 @@ def test_observed_attention_is_h2o_by_observers(layer):
 @pytest.mark.parametrize("covariance", [False, True])
 def test_expected_attention(layer, covariance):
     sinks, future = 4, 32
-    press = kvpress.ExpectedAttentionPress(
-        n_future_positions=future, n_sink=sinks, use_covariance=covariance
-    )
+    press = kvpress.ExpectedAttentionPress(n_future_positions=future, n_sink=sinks, use_covariance=covariance)
     expected = press.score(**layer)
     module, states = layer["module"], layer["hidden_states"][:, sinks:]
     queries = module.q_proj(states).unflatten(-1, (HEADS, WIDTH)).transpose(1, 2)
