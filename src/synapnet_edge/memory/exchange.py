@@ -67,12 +67,14 @@ def admit_best(block: Block, scores: Tensor, incoming: Entries, incoming_scores:
     new = (incoming["position"] >= 0).sum(dim=-1)
     taken = (enters & (worst <= _EMPTY / 2)).sum(dim=-1)  # slots that were empty
     to, source = _rows(slots, scores.shape[-1])[enters], _rows(order, incoming_scores.shape[-1])[enters]
-    for name, x in block.data.items():
-        stored, rows = x.view(-1, *x.shape[3:]), incoming[name].reshape(-1, *x.shape[3:])
-        if x.device.type == "cpu":  # a dozen small arrays: numpy's calls are several times cheaper
-            stored.numpy()[to.numpy()] = rows.numpy()[source.numpy()]
-        else:
-            stored.index_copy_(0, to, rows.index_select(0, source).to(x.dtype))
+    if to.device.type == "cpu":  # a dozen small arrays: numpy's calls are several times cheaper
+        places, origins = to.numpy(), source.numpy()
+        for name, stored in block.rows().items():
+            stored[places] = incoming[name].numpy().reshape(-1, *stored.shape[1:])[origins]
+    else:
+        for name, x in block.data.items():
+            rows = incoming[name].reshape(-1, *x.shape[3:]).index_select(0, source)
+            x.view(-1, *x.shape[3:]).index_copy_(0, to, rows.to(x.dtype))
     _raise_top(block, enters, slots)
     return new - taken
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,11 +170,15 @@ class Block:
         self.limits = torch.tensor(limits or [capacity] * layers, device=device)
         self.equal = limits is None or min(limits) == max(limits)
         self.top = 0
+        self._rows: dict[str, np.ndarray] | None = None
         self.entry_bytes = entry_bytes(entry_format, heads, width, note)
         self.data = {
             name: torch.full((layers, batch, 0, *shape), fill, dtype=dtype, device=device)
             for name, (dtype, shape, fill) in _layout(entry_format, heads, width, note).items()
         }
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_rows": None}  # a copy's views would be of other arrays than its data
 
     @property
     def live(self) -> Tensor:
@@ -183,8 +188,14 @@ class Block:
     def restricted(self, data: Entries) -> Block:
         """The same format over other arrays; nothing is copied."""
         block = copy.copy(self)
-        block.data, block.top = data, data["position"].shape[2]
+        block.data, block.top, block._rows = data, data["position"].shape[2], None
         return block
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """Views of the arrays, on the CPU, with one row for each slot of each layer and stream."""
+        if self._rows is None:
+            self._rows = {name: x.view(-1, *x.shape[3:]).numpy() for name, x in self.data.items()}
+        return self._rows
 
     def free(self) -> int:
         """Slots every row of every layer has left, counting what is not allocated yet."""
@@ -247,6 +258,7 @@ class Block:
             new = torch.full((*x.shape[:2], grown, *x.shape[3:]), fill, dtype=x.dtype, device=x.device)
             new[:, :, :slots] = x
             self.data[name] = new
+        self._rows = None
 
     def clear(self, gone: Tensor) -> None:
         """Empty the slots gone [L, B, S]; what they held is dead and may be overwritten."""
