@@ -37,6 +37,15 @@ def cost_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`round_times` and `stream_overhead` as one table, and `growth`, from the block `eviction_cost`."""
     names, tiers = list(cfg["policies"]), dict(tiers or {})
+    # First, and the bounded stream before the other: what a process has freed may stay resident and would
+    # hide what a later stream needs.
+    grown = growth(
+        model,
+        {f"{names[0]} under the budget": int(cfg["growth_budget_mb"] * 2**20), "everything kept": None},
+        tokens=cfg["growth_tokens"],
+        readings=cfg["readings"],
+        policy=_policy(names[0], model.cfg.dim, model.cfg.depth, classifier),
+    )
     shape = {"dim": model.cfg.dim, "heads": model.cfg.heads, "tiers": tiers}
     rounds = round_times(names, cfg["entries"], repeats=cfg["repeats"], **shape)
     streams = stream_overhead(
@@ -47,14 +56,6 @@ def cost_tables(
         repeats=cfg["stream_repeats"],
         classifier=classifier,
         tiers=tiers,
-    )
-    budget = int(cfg["growth_budget_mb"] * 2**20)
-    grown = growth(
-        model,
-        {"everything kept": None, f"{names[0]} under the budget": budget},
-        tokens=cfg["growth_tokens"],
-        readings=cfg["readings"],
-        policy=_policy(names[0], model.cfg.dim, model.cfg.depth, classifier),
     )
     return pd.concat([rounds, streams], ignore_index=True), grown
 
