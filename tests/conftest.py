@@ -19,15 +19,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Several processes share the work by file, so that each of its fixtures is made once.
 
-    The tests of the workflow are one share: they use one run of it, and processes of their own.
+    Files with a group of their own, such as those that use one finished run of the workflow, stay together.
     """
-    workflow = Path(__file__).parent / "workflow"
     for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        together = workflow if item.path.is_relative_to(workflow) else item.path
-        item.add_marker(pytest.mark.xdist_group(together.as_posix()))
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import yaml
 
 from synapnet_edge.config_files import load_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished")]
 
 EVICTION_RULES = {"eviction_grid", "eviction_paired"}
 MODEL_RULES = {
