@@ -36,7 +36,7 @@ smoke: $(STAMP) ## the same workflow with tiny settings, in smoke/ (minutes)
 	$(SNAKEMAKE) --directory $(SMOKE_DIR) --configfile config/smoke.yaml $(ARGS)
 
 test: $(STAMP) ## unit tests and the smoke workflow in a temporary folder
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) $(ARGS)
 
 lint: $(STAMP) ## ruff, snakefmt and the workflow linter
 	$(BIN)/ruff check .

@@ -19,15 +19,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Several processes share the work by file, so that each of its fixtures is made once.
+# These share one finished run of the workflow.
+_TOGETHER = {"test_elsewhere.py", "test_incremental.py", "test_readme_commands.py", "test_smoke.py"}
 
-    Files with a group of their own, such as those that use one finished run of the workflow, stay together.
-    """
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.as_posix()))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Several processes share the work by file, so that each of its fixtures is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "finished run" if Path(file).name in _TOGETHER else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import yaml
 
 from synapnet_edge.config_files import load_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.slow
 
 EVICTION_RULES = {"eviction_grid", "eviction_paired"}
 MODEL_RULES = {

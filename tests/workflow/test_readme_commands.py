@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 READERS = ("report", "publish", "status", "info", "stream")  # read what a run left
 

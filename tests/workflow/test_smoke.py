@@ -13,7 +13,7 @@ from synapnet_edge.artifacts import read_table, read_tensors
 from synapnet_edge.config_files import load_config
 from synapnet_edge.results_tree import TABLES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.slow
 
 COLUMNS = {
     "history": "step stage length loss accuracy learning_rate write_share tokens tokens_per_second seconds",
