@@ -161,6 +161,16 @@ def baselines_in_run():
     return {kind: baseline_files(kind, RUN["baselines"], baseline_seeds()[:1]) for kind in sorted(kinds)}
 
 
+def baseline_manifests():
+    """Manifests of the trained baselines that the summary shows."""
+    every = "baselines" in RUN["extras"]
+    return expand(
+        "results/baselines/train/{contender}/seed{seed}/model.safetensors.manifest.json",
+        contender=BASELINES["models"] if every else RUN["baselines"],
+        seed=baseline_seeds() if every else baseline_seeds()[:1],
+    )
+
+
 def baseline_files(kind, models=BASELINES["models"], seeds=None):
     """Tables of one kind of some baselines, and those of the reference model that they are compared with."""
     choices = {

@@ -2,7 +2,7 @@ rule report:
     """Write the summary and its tables from all tables and manifests of the run."""
     input:
         unpack(summary_tables),
-        manifests=manifest_files(),
+        manifests=manifest_files() + baseline_manifests(),
     output:
         summary="results/summary.md",
         page=report(
