@@ -18,8 +18,8 @@ from synapnet_edge.training.retention_examples import (
     Examples,
     Sides,
     collect_side,
+    precedence,
     shuffled,
-    standardised,
     with_label_noise,
 )
 from synapnet_edge.training.retention_ranking import grouped_ranking
@@ -138,16 +138,17 @@ def test_label_noise_changes_its_share_of_the_labels():
         with_label_noise(data, 1.5, torch.Generator())
 
 
-def test_labels_are_standardised_inside_each_group():
+def test_labels_say_which_share_of_the_group_is_read_less():
     data = planted(3, 0, True)
+    first = data.group == 0
+    label = precedence(data)
+    order = data.future[first].argsort()
+    assert label[first][order].diff().ge(0).all()
+    assert label[first].min() == 0 and label[first].max() == 1
     lifted = data._replace(future=data.future * (1.0 + 9.0 * (data.group == 1)))
-    label = standardised(lifted, 1e-6)
-    for group in range(3):
-        mine = label[data.group == group]
-        assert abs(float(mine.mean())) < 1e-5 and float(mine.std(unbiased=False)) == pytest.approx(
-            1.0, abs=1e-4
-        )
-    assert torch.allclose(label, standardised(data, 1e-6), atol=1e-3)
+    torch.testing.assert_close(precedence(lifted), label)  # the level of a group does not count
+    alike = data._replace(future=torch.ones_like(data.future))
+    torch.testing.assert_close(precedence(alike), torch.full_like(label, 0.5**4))
 
 
 def test_stability_covers_the_whole_grid(model):

@@ -19,8 +19,8 @@ from synapnet_edge.tasks.base import split_id
 from synapnet_edge.training.retention_examples import (
     Sides,
     collect_side,
+    precedence,
     shuffled,
-    standardised,
     with_label_noise,
 )
 from synapnet_edge.training.retention_ranking import best_of, feature_aucs, grouped_ranking
@@ -56,12 +56,9 @@ class RetentionSettings:
     groups : int
         Decisions per document: random (chunk, layer) pairs, all of whose entries become examples.
     hidden, learning_rate, minibatch
-        Width of the classifier, Adam's rate, examples per step.
+        Width of the classifier, Adam's first rate (a cosine takes it to 0), examples per step.
     holdout : float
         Share of documents.
-    epsilon : float
-        The label is log(future read mass + epsilon), standardised inside its decision; masses below epsilon
-        are told apart no further.
     top_share : float
         For the AUC, an entry is positive if it is in this share of its group by future mass.
     """
@@ -75,10 +72,9 @@ class RetentionSettings:
     batch: int = 8
     groups: int = 12
     hidden: int = 8
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     minibatch: int = 1024
     holdout: float = 0.25
-    epsilon: float = 1e-2
     top_share: float = 0.2
 
     def __post_init__(self) -> None:
@@ -199,15 +195,19 @@ def fit(
     classifier.feature_std.copy_(train.features.std(dim=0).clamp_min(1e-3))
     optimizer = torch.optim.Adam(classifier.parameters(), lr=settings.learning_rate)
     order = torch.Generator().manual_seed(seed)
-    label = standardised(train, settings.epsilon)
+    label = precedence(train)
+    steps = settings.epochs * -(-len(label) // settings.minibatch)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history = []
     for epoch in tqdm(range(settings.epochs), desc="retention fit", unit="epoch", disable=not progress):
         total = 0.0
         for index in torch.randperm(len(label), generator=order).split(settings.minibatch):
-            loss = F.smooth_l1_loss(classifier(train.values[index], train.features[index]), label[index])
+            predicted = classifier(train.values[index], train.features[index])
+            loss = F.binary_cross_entropy_with_logits(predicted, label[index])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            cosine.step()
             total += float(loss.detach()) * len(index)
         losses = {"epoch": epoch + 1, "train_loss": total / len(label)}
         history.append(losses | _validate(classifier, sides, settings))
@@ -261,7 +261,7 @@ def _validate(classifier: RetentionClassifier, sides: Sides, settings: Retention
             continue
         predicted = classifier(data.values, data.features)
         if name == "validation":
-            loss = F.smooth_l1_loss(predicted, standardised(data, settings.epsilon))
+            loss = F.binary_cross_entropy_with_logits(predicted, precedence(data))
             found["validation_loss"] = float(loss)
         auc, correlation = grouped_ranking(
             predicted.numpy(), data.future.numpy(), data.group.numpy(), settings.top_share

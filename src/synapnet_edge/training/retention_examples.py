@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -99,18 +100,16 @@ def with_label_noise(data: Examples, share: float, generator: torch.Generator) -
     return data._replace(future=torch.where(hit, shuffled(data, generator).future, data.future))
 
 
-def standardised(data: Examples, epsilon: float) -> Tensor:
-    """Labels [n]: log(future + epsilon) at mean 0 and variance 1 inside each group.
+def precedence(data: Examples) -> Tensor:
+    """Labels [n] in 0..1: the share of an entry's group that is read less than it, to the fourth power.
 
-    Only the order of entries that compete for the same bytes matters, and the level of a whole group
-    (a late chunk has little future) would otherwise take most of the loss.
+    Only the order of entries that compete for the same bytes matters, whatever the level of their group (a
+    late chunk has little future). The power puts the weight at the top, where it is decided what stays.
+    Entries that are read alike share their mean place.
     """
-    label = (data.future.double() + epsilon).log()
-    _, index, count = data.group.unique(return_inverse=True, return_counts=True)
-    mean = torch.zeros(len(count), dtype=torch.float64).scatter_add_(0, index, label) / count
-    centred = label - mean[index]
-    variance = torch.zeros_like(mean).scatter_add_(0, index, centred.square()) / count
-    return (centred / variance.sqrt().clamp_min(1e-3)[index]).float()
+    places = pd.Series(data.future.numpy()).groupby(data.group.numpy())
+    share = (places.rank().to_numpy() - 1) / np.maximum(places.transform("size").to_numpy() - 1, 1)
+    return torch.from_numpy(share**4).float()
 
 
 def _full_pass(model: SynapNetEdge, ids: np.ndarray, autocast: bool) -> tuple[UnboundedStore, int]:
