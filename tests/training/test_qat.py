@@ -186,6 +186,35 @@ def test_steps_are_drawn_as_pretraining_draws_them_and_the_same_for_one_seed():
     )
 
 
+@pytest.mark.parametrize("with_teacher", [True, False])
+def test_rows_stand_behind_haystacks_as_in_pretraining(with_teacher):
+    cfg = SynapNetEdgeConfig.from_dict({**TINY.to_dict(), "vocab_size": 4096, "num_classes": 64})
+    data = {
+        "curriculum": [{"length": 64, "batch": 3, "readouts": 2, "haystack": 256}],
+        "mixture": {"reference/niah_single": 1.0},
+    }
+    model, teacher = tiny(0, cfg), tiny(1, cfg)
+
+    def watched(net, args, options):
+        if "store" in options:
+            stores[id(net)].append(options["store"].entries(0)[0].clone())
+
+    model = apply_cajq(model, CAJQConfig(), mode="qat")
+    stores = {id(model): [], id(teacher): []}
+    for net in (model, teacher):
+        net.register_forward_pre_hook(watched, with_kwargs=True)
+    config = FinetuneConfig(steps=6)
+    history = finetune(
+        model, finetune_steps(data, cfg, 5), config, teacher if with_teacher else None, **QUIET
+    )
+    assert np.isfinite(history["loss"]).all()
+    assert 0 < len(stores[id(model)]) <= 6
+    assert len(stores[id(teacher)]) == (len(stores[id(model)]) if with_teacher else 0)
+    if with_teacher:
+        pairs = zip(stores[id(model)], stores[id(teacher)], strict=True)
+        assert all(own.shape == given.shape and not torch.equal(own, given) for own, given in pairs)
+
+
 def test_allocating_needs_the_sensitivity(pretrained, tmp_path):
     with pytest.raises(ValueError, match="needs the table of the sensitivity stage"):
         quantize_variant(

@@ -115,6 +115,7 @@ class BaselineTrainer(Trainer):
         )
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.bfloat16 = use_bfloat16(config.autocast, device)
+        self.haystacks = None  # what stands before a row only the reference model's memory can take in
         self.probe = probe.Probe(config.probe, config.steps, device, self.bfloat16)
         self.gradients = gradients_of(self.model, self._losses)
         self.history: list[dict[str, Any]] = []

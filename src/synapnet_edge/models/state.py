@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -164,6 +165,22 @@ class SalientStore(UnboundedStore):
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
+
+    @classmethod
+    def joined(cls, stores: Sequence[SalientStore], capacity: int) -> SalientStore:
+        """A store of several streams, each of which begins with what one of `stores`, of one stream, holds.
+
+        They must hold equally many entries; the `capacity` most salient of them are kept.
+        """
+        joined = cls(capacity)
+        for layer in stores[0].positions:
+            parts = zip(*(store.entries(layer) for store in stores), strict=True)
+            joined.write(layer, *(torch.cat(part) for part in parts))
+        return joined
+
+    def entries(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Keys and values [B, H, N, d], log-salience and positions [B, N] of what a layer holds."""
+        return *self._entries[layer], self.positions[layer]
 
     def write(
         self,

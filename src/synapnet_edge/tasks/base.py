@@ -68,6 +68,9 @@ class Task(ABC):
         Tokens of one planted needle (2 = key and value).
     metrics : tuple of str
         How rows are scored, names of `evaluation.scores.METRICS`; chance and guess are of the first one.
+    haystack : str or None
+        Background that may stand before a row without changing an answer, a name in `tasks.haystacks`; None =
+        there is none, such as for counts of whatever the row holds.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Task(ABC):
     num_classes: int = NUM_CLASSES
     needle_width: int = 1
     metrics: tuple[str, ...] = ("accuracy",)
+    haystack: str | None = None
 
     @property
     def least_loss(self) -> float:

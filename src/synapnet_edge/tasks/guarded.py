@@ -24,6 +24,7 @@ class GuardedTask(Task):
     """
 
     suite = "ruler"
+    haystack = "guarded"
 
     def __init__(self, name: str, min_length: int, layout: Layout = LAYOUT) -> None:
         self.name = name

@@ -75,6 +75,11 @@ class Mixture:
                 parts.append(part)
         return _concatenate(parts).take(rng.permutation(batch))
 
+    def haystacks(self, batch: TaskBatch) -> list[str | None]:
+        """`Task.haystack` of each row of a batch."""
+        kinds = [self.tasks[name].haystack for name in self.weights]
+        return [kinds[task] for task in batch.meta["task"]]
+
 
 def _concatenate(parts: list[TaskBatch]) -> TaskBatch:
     """Batches of one length as one; missing read-outs are padded with -100 at the last position."""

@@ -50,6 +50,7 @@ class Mqar64(GuardedTask):
     """
 
     suite = "mqar"
+    haystack = None  # its rows hold no other names or answers
     needle_width = 2
 
     def __init__(self, pairs: int = 8, power: float = 0.01, layout: Layout = LAYOUT) -> None:

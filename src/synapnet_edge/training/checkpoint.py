@@ -1,25 +1,35 @@
-"""Resumable training state: weights, their average, AdamW's moments, step and tables, in one atomic file."""
+"""Resumable training state in one atomic file: weights, AdamW's moments, what else is carried, tables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from synapnet_edge.artifacts import ArtifactError, read_tensors, write_tensors
-from synapnet_edge.training.ema import WeightAverage
 
 FILE_NAME = "checkpoint.safetensors"
 Records = dict[str, list[dict[str, Any]]]  # table name -> rows
+
+
+class Carried(Protocol):
+    """Tensors that a training takes from step to step beside model and optimiser."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be stored."""
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from stored `tensors()`; raises KeyError for a missing name."""
 
 
 def save_checkpoint(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None,
+    carried: Mapping[str, Carried],
     step: int,
     records: Records,
 ) -> None:
@@ -28,8 +38,8 @@ def save_checkpoint(
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}/{key}"] = torch.as_tensor(value)
-    if average is not None:
-        tensors |= {f"average.{name}": tensor for name, tensor in average.tensors().items()}
+    for part, own in carried.items():
+        tensors |= {f"{part}.{name}": tensor for name, tensor in own.tensors().items()}
     write_tensors(folder / FILE_NAME, tensors, {"step": step, **records})
 
 
@@ -37,7 +47,7 @@ def load_checkpoint(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None,
+    carried: Mapping[str, Carried],
     records: Records,
 ) -> int:
     """Restore everything in place and return the number of finished steps; 0 without a file.
@@ -53,8 +63,8 @@ def load_checkpoint(
     tensors, metadata = read_tensors(path)
     try:
         model.load_state_dict(_below("model.", tensors))
-        if average is not None:
-            average.load(_below("average.", tensors))
+        for part, own in carried.items():
+            own.load(_below(f"{part}.", tensors))
         for name, rows in records.items():
             rows[:] = metadata[name]
     except (RuntimeError, KeyError) as error:

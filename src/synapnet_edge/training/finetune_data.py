@@ -29,10 +29,23 @@ DATA_KEYS: dict[str, Any] = {
 
 
 class FinetuneStep(NamedTuple):
-    """One step's batch, and the arguments of the model's forward pass that were drawn for it."""
+    """One step's batch, and the arguments of the model's forward pass that were drawn for it.
+
+    `behind`: what the rows may stand behind, if the stage they are of says so.
+    """
 
     batch: TaskBatch
     options: dict[str, Any]
+    behind: Behind | None = None
+
+
+class Behind(NamedTuple):
+    """Arguments of `Haystacks.stand_behind`, and the seed of its draws: the same for model and teacher."""
+
+    kinds: list[str | None]
+    tokens: int
+    most: int
+    seed: int
 
 
 def finetune_steps(data: Mapping[str, Any], model: SynapNetEdgeConfig, seed: int) -> Iterator[FinetuneStep]:
@@ -60,7 +73,12 @@ def finetune_steps(data: Mapping[str, Any], model: SynapNetEdgeConfig, seed: int
                 rng, stage.get("least_entries", settings["least_entries"]), model.max_entries
             ),
         }
-        yield FinetuneStep(mixture.batch(rng, stage["batch"], stage["length"], stage["readouts"]), options)
+        batch = mixture.batch(rng, stage["batch"], stage["length"], stage["readouts"])
+        behind = None
+        if stage.get("haystack"):
+            seed = int(rng.integers(2**32))
+            behind = Behind(mixture.haystacks(batch), stage["haystack"], options["max_entries"], seed)
+        yield FinetuneStep(batch, options, behind)
 
 
 def _entries(rng: np.random.Generator, least: int | None, most: int) -> int:

@@ -20,10 +20,11 @@ from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.models.salience_teacher import SalienceTeacher
 from synapnet_edge.tasks import IGNORE, Mixture
 from synapnet_edge.training import probe
-from synapnet_edge.training.checkpoint import load_checkpoint, save_checkpoint
+from synapnet_edge.training.checkpoint import Carried, load_checkpoint, save_checkpoint
 from synapnet_edge.training.cost import training_cost
 from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.emphasis import Emphasis, task_sums
+from synapnet_edge.training.haystacks import Haystacks
 from synapnet_edge.training.interrupts import DeferredInterrupt
 from synapnet_edge.training.meter import Meter
 from synapnet_edge.training.objective import (
@@ -177,6 +178,7 @@ class Trainer:
         self.mixture = Mixture(config.mixture)
         least = {name: self.mixture.tasks[name].least_loss for name in self.mixture.weights}
         self.emphasis = Emphasis(least, config.emphasis)
+        self.haystacks = Haystacks(self.model)
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
             lr=config.learning_rate,
@@ -197,7 +199,7 @@ class Trainer:
 
     def run(self, resume_dir: Path, progress: bool = True) -> None:
         """Train to the end of the curriculum, from the checkpoint in `resume_dir` if there is one."""
-        start = load_checkpoint(resume_dir, self.model, self.optimizer, self.average, self._records())
+        start = load_checkpoint(resume_dir, self.model, self.optimizer, self._carried(), self._records())
         if start:
             LOG.info(
                 "resuming seed %d at step %d of %d from %s", self.seed, start, self.config.steps, resume_dir
@@ -243,7 +245,11 @@ class Trainer:
         factors = {task: f if task in drawn else 0.0 for task, f in self.emphasis.factors().items()}
         batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts, factors)
         readouts = int((batch.targets != IGNORE).sum())
-        own = batch.take(self.ranks.part(len(batch)))
+        own, store = batch.take(self.ranks.part(len(batch))), None
+        if stage.haystack is not None:
+            with autocast(self.device, self.bfloat16):
+                kinds = self.mixture.haystacks(own)
+                store = self.haystacks.stand_behind(own.input_ids, kinds, stage.haystack, kept, rng)
         ids, positions, targets = to_tensors(own, self.device)
         rate = learning_rate_at(self.config, step)
         for group in self.optimizer.param_groups:
@@ -251,7 +257,12 @@ class Trainer:
         teacher = SalienceTeacher(positions) if self.config.salience_weight else None
         with autocast(self.device, self.bfloat16):
             logits = self.model(
-                ids, positions, chunk_len=chunk_len, write_share=share, max_entries=kept, teacher=teacher
+                *(ids, positions),
+                chunk_len=chunk_len,
+                write_share=share,
+                max_entries=kept,
+                store=store,
+                teacher=teacher,
             )
         loss, correct = read_out_sums(logits, targets)
         loss = loss / readouts
@@ -295,7 +306,7 @@ class Trainer:
         if checkpoint or done % LOG_EVERY == 0 or done == self.config.steps:
             meter.flush()
         if checkpoint and self.ranks.first:
-            save_checkpoint(resume_dir, self.model, self.optimizer, self.average, done, self._records())
+            save_checkpoint(resume_dir, self.model, self.optimizer, self._carried(), done, self._records())
         if stop:
             self.ranks.any(False)  # leaving before the checkpoint is written would end its writer
             raise KeyboardInterrupt(f"stopped after step {done}; the same command resumes there")
@@ -311,6 +322,11 @@ class Trainer:
         averaged = contextlib.nullcontext() if self.average is None else self.average.applied()
         with meter.paused(), averaged:
             self.probes += self.probe.run(self.model, self.ranks, spent)
+
+    def _carried(self) -> dict[str, Carried]:
+        """The tensors that a checkpoint carries beside weights and optimiser."""
+        parts = {"average": self.average, "haystacks": self.haystacks}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def _records(self) -> dict[str, list[dict[str, Any]]]:
         """The tables that a checkpoint carries."""

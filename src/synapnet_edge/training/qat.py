@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from synapnet_edge.models.state import EntryStore
 from synapnet_edge.quantization.fake_quant import quantize_once
 from synapnet_edge.tasks.base import IGNORE, TaskBatch
-from synapnet_edge.training.finetune_data import FinetuneStep
+from synapnet_edge.training.finetune_data import Behind, FinetuneStep
+from synapnet_edge.training.haystacks import Haystacks
 from synapnet_edge.training.objective import autocast, read_out_loss, to_tensors, update, use_bfloat16
 
 HISTORY_COLUMNS = [
@@ -95,7 +98,7 @@ def finetune(
     bfloat16 = use_bfloat16(config.autocast, device)
     meter = _Meter(config)
     model.train()
-    source = iter(batches)
+    source, memories = iter(batches), [Haystacks(net) for net in (model, teacher)]
     with (
         _evaluated(teacher),
         tqdm(total=config.steps, desc="finetune", unit="step", disable=not progress) as bar,
@@ -104,9 +107,13 @@ def finetune(
             drawn = next(source, None)
             if drawn is None:
                 raise ValueError(f"batches: found {step - 1}, expected {config.steps}")
-            batch, options = drawn if isinstance(drawn, FinetuneStep) else (drawn, {})
-            with autocast(device, bfloat16), quantize_once(model):
-                losses = _losses(model, teacher, to_tensors(batch, device), options, config)
+            batch, options, behind = drawn if isinstance(drawn, FinetuneStep) else FinetuneStep(drawn, {})
+            with autocast(device, bfloat16):
+                with quantize_once(model):  # not the step's own: weights quantised here carry no gradient
+                    stores = [_store(memory, batch, behind) for memory in memories]
+                with quantize_once(model):
+                    data = to_tensors(batch, device)
+                    losses = _losses(model, teacher, data, options, stores, config)
             norm = update(model, optimizer, losses["loss"], config.clip, step)
             rate = schedule.get_last_lr()[0]
             schedule.step()
@@ -115,6 +122,14 @@ def finetune(
             bar.update()
     model.eval()
     return meter.history()
+
+
+def _store(memory: Haystacks, batch: TaskBatch, behind: Behind | None) -> EntryStore | None:
+    """What the rows begin with, if they stand behind something; None too for a teacher that is not there."""
+    if behind is None or memory.model is None:
+        return None
+    rng = np.random.default_rng(behind.seed)
+    return memory.stand_behind(batch.input_ids, behind.kinds, behind.tokens, behind.most, rng)
 
 
 def parameter_groups(model: nn.Module, config: FinetuneConfig) -> list[dict]:
@@ -144,16 +159,19 @@ def _losses(
     teacher: nn.Module | None,
     data: tuple[Tensor, Tensor, Tensor],
     options: Mapping[str, Any],
+    stores: Sequence[EntryStore | None],
     config: FinetuneConfig,
 ) -> dict[str, Tensor]:
+    """`stores`: the memory that the rows begin with, of the model and of its teacher."""
     ids, positions, targets = data
     valid = targets != IGNORE
-    logits = model(ids, positions, **options)
+    own, given = ({} if store is None else {"store": store} for store in stores)
+    logits = model(ids, positions, **options, **own)
     cross_entropy, accuracy = read_out_loss(logits, targets)
     distillation = cross_entropy.new_zeros(())
     if teacher is not None and config.distill_weight > 0:
         with torch.no_grad():
-            reference = teacher(ids, positions, **options)[valid].float()
+            reference = teacher(ids, positions, **options, **given)[valid].float()
         distillation = _divergence(logits[valid].float(), reference, config.temperature)
     return {
         "loss": cross_entropy + config.distill_weight * distillation,

@@ -19,7 +19,8 @@ class Stage:
     """A stretch of the curriculum: `steps` batches of `batch` sequences, up to `readouts` answers each.
 
     `tasks`: the tasks of the mixture that are drawn; none named = all of them. `least_entries`: as in
-    `PretrainConfig`, for this stage; None = that one.
+    `PretrainConfig`, for this stage; None = that one. `haystack`: mean tokens of the haystacks that rows
+    stand behind (`training.haystacks`); None = they stand alone.
     """
 
     length: int
@@ -28,9 +29,10 @@ class Stage:
     readouts: int
     tasks: tuple[str, ...] = ()
     least_entries: int | None = None
+    haystack: int | None = None
 
     def __post_init__(self) -> None:
-        for key in ("length", "steps", "batch", "readouts", "least_entries"):
+        for key in ("length", "steps", "batch", "readouts", "least_entries", "haystack"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"curriculum {key}: found {getattr(self, key)}, expected at least 1")
 

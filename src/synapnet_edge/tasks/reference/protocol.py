@@ -37,6 +37,7 @@ class ReferenceTask(Task):
     """
 
     keyed: bool = False
+    haystack = "reference"
 
     @property
     def tail(self) -> int:

@@ -45,6 +45,8 @@ class WordTask(SetTask):
         Token ranges.
     """
 
+    haystack = None  # it would change the counts
+
     def __init__(self, name: str, least: int, members: int, layout: Layout = LAYOUT) -> None:
         super().__init__(name, 1 + least + TAIL, members, layout)
         self.least = self.min_length - 1 - TAIL
