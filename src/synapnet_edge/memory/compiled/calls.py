@@ -1,0 +1,86 @@
+"""Calling the kernels with a store's arrays."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from synapnet_edge.memory.compiled.kernels import load_kernels
+from synapnet_edge.memory.retention import FEATURES
+
+if TYPE_CHECKING:
+    from synapnet_edge.memory.policies.base import EntryState
+    from synapnet_edge.memory.retention import RetentionClassifier
+    from synapnet_edge.memory.tiers import Block, Entries
+
+
+def least_free(block: Block) -> int:
+    """Slots that every row of every layer has left."""
+    position = block.data["position"]
+    return load_kernels().least_free(position.data_ptr(), block.limits.data_ptr(), *position.shape)
+
+
+def lowest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """See `exchange.lowest`."""
+    layers, batch, count = scores.shape
+    scores = scores.contiguous()
+    values = torch.empty(layers, batch, k, dtype=torch.float64)
+    places = torch.empty(layers, batch, k, dtype=torch.int64)
+    load_kernels().lowest(scores.data_ptr(), layers * batch, count, k, values.data_ptr(), places.data_ptr())
+    return values, places
+
+
+def admit_best(block: Block, scores: Tensor, incoming: Entries) -> Tensor:
+    """See `exchange.admit_best`: the same entries in the same slots, all layers and streams in one call."""
+    layers, batch, new = incoming["position"].shape
+    gone = torch.empty(layers, batch, dtype=torch.int64)
+    # Kernels get addresses, so everything must lie in one piece, and be held until they return.
+    scores = scores.contiguous()
+    arrays = {name: incoming[name].contiguous() for name in block.data}
+    fields = array("q")
+    for name, (address, size) in block.addresses().items():
+        fields.extend((address, arrays[name].data_ptr(), size))
+    top = load_kernels().admit(
+        scores.data_ptr(),
+        block.data["position"].data_ptr(),
+        block.limits.data_ptr(),
+        layers,
+        batch,
+        block.slots,
+        arrays["position"].data_ptr(),
+        new,
+        fields.buffer_info()[0],
+        len(arrays),
+        gone.data_ptr(),
+    )
+    block.top = max(block.top, top)
+    return gone
+
+
+def rank_entries(classifier: RetentionClassifier, state: EntryState) -> Tensor:
+    """Scores float64 [L, B, N] by `RetentionClassifier.rank`, up to the rounding of float32."""
+    layers, batch, total = state.shape
+    scores = torch.empty(layers, batch, total, dtype=torch.float64)
+    first, _, second, _, third = classifier.layers
+    weights = (
+        first.weight.data_ptr(),
+        classifier.dim + len(FEATURES),
+        classifier.feature_mean.data_ptr(),
+        classifier.feature_std.data_ptr(),
+        second.weight.data_ptr(),
+        second.bias.data_ptr(),
+        third.weight.data_ptr(),
+        third.bias.data_ptr(),
+        classifier.hidden,
+    )
+    start = scores.data_ptr()
+    for part in state.parts:
+        columns = [part[name].contiguous() for name in ("log_salience", "written", "mass", "note")]
+        entries = columns[0].shape[2]
+        addresses = (x.data_ptr() for x in columns)
+        load_kernels().rank(*addresses, layers, batch, entries, state.step, *weights, start, total)
+        start += scores.element_size() * entries
+    return scores
