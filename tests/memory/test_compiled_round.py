@@ -95,6 +95,23 @@ def test_the_lowest_are_those_of_a_stable_sort(count, k, values, seed):
         assert torch.equal(found, expected)
 
 
+def test_what_does_not_fit_is_named_before_a_byte_is_moved():
+    """Kernels work on addresses: a wrong size would be someone else's memory."""
+    generator = torch.Generator().manual_seed(0)
+    cpu = torch.device("cpu")
+    block = Block("fp16", 4, layers=1, batch=1, heads=HEADS, width=WIDTH, note=NOTE, device=cpu)
+    block.load(random_entries((1, 1, 4), generator))
+    incoming = random_entries((1, 1, 2), generator)
+    incoming["note"] = incoming["note"][..., :1]
+    with pytest.raises(ValueError, match="note of an entry takes 4 bytes"):
+        compiled.admit_best(block, torch.zeros(1, 1, 6).double(), incoming)
+    state = EntryState([incoming], lambda *_: None, step=0, capacity=torch.tensor([4]))
+    with pytest.raises(ValueError, match="notes of 8 numbers, got 1"):
+        compiled.rank_entries(RetentionClassifier(12), state)
+    with pytest.raises(ValueError, match="float32"):
+        compiled.rank_entries(RetentionClassifier(12).double(), state)
+
+
 def test_importing_the_package_compiles_nothing():
     code = "import sys, synapnet_edge, synapnet_edge.memory; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from synapnet_edge.memory.compiled.kernels import load_kernels
-from synapnet_edge.memory.retention import FEATURES
 
 if TYPE_CHECKING:
     from synapnet_edge.memory.policies.base import EntryState
@@ -34,7 +33,13 @@ def lowest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def admit_best(block: Block, scores: Tensor, incoming: Entries) -> Tensor:
-    """See `exchange.admit_best`: the same entries in the same slots, all layers and streams in one call."""
+    """See `exchange.admit_best`: the same entries in the same slots, all layers and streams in one call.
+
+    Raises
+    ------
+    ValueError
+        If the newcomers are not in the block's format.
+    """
     layers, batch, new = incoming["position"].shape
     gone = torch.empty(layers, batch, dtype=torch.int64)
     # Kernels get addresses, so everything must lie in one piece, and be held until they return.
@@ -42,6 +47,8 @@ def admit_best(block: Block, scores: Tensor, incoming: Entries) -> Tensor:
     arrays = {name: incoming[name].contiguous() for name in block.data}
     fields = array("q")
     for name, (address, size) in block.addresses().items():
+        if arrays[name].nbytes != layers * batch * new * size:
+            raise ValueError(f"{name} of an entry takes {size} bytes, got {tuple(arrays[name].shape)}")
         fields.extend((address, arrays[name].data_ptr(), size))
     top = load_kernels().admit(
         scores.data_ptr(),
@@ -61,26 +68,45 @@ def admit_best(block: Block, scores: Tensor, incoming: Entries) -> Tensor:
 
 
 def rank_entries(classifier: RetentionClassifier, state: EntryState) -> Tensor:
-    """Scores float64 [L, B, N] by `RetentionClassifier.rank`, up to the rounding of float32."""
+    """Scores float64 [L, B, N] by `RetentionClassifier.rank`, up to the rounding of float32.
+
+    Raises
+    ------
+    ValueError
+        If the classifier is not of plain float32 matrices, or the notes are those of another one.
+    """
     layers, batch, total = state.shape
     scores = torch.empty(layers, batch, total, dtype=torch.float64)
     first, _, second, _, third = classifier.layers
     weights = (
-        first.weight.data_ptr(),
-        classifier.dim + len(FEATURES),
-        classifier.feature_mean.data_ptr(),
-        classifier.feature_std.data_ptr(),
-        second.weight.data_ptr(),
-        second.bias.data_ptr(),
-        third.weight.data_ptr(),
-        third.bias.data_ptr(),
-        classifier.hidden,
+        first.weight,
+        classifier.feature_mean,
+        classifier.feature_std,
+        second.weight,
+        second.bias,
+        third.weight,
+        third.bias,
     )
+    if any(x.dtype is not torch.float32 or not x.is_contiguous() for x in weights):
+        raise ValueError("the classifier must be of contiguous float32 tensors")
+    hidden, inputs = first.weight.shape
     start = scores.data_ptr()
     for part in state.parts:
         columns = [part[name].contiguous() for name in ("log_salience", "written", "mass", "note")]
         entries = columns[0].shape[2]
-        addresses = (x.data_ptr() for x in columns)
-        load_kernels().rank(*addresses, layers, batch, entries, state.step, *weights, start, total)
+        if columns[-1].shape[3] != hidden:
+            raise ValueError(f"the classifier needs notes of {hidden} numbers, got {columns[-1].shape[3]}")
+        load_kernels().rank(
+            *(x.data_ptr() for x in columns),
+            layers,
+            batch,
+            entries,
+            state.step,
+            *(x.data_ptr() for x in weights),
+            inputs,
+            hidden,
+            start,
+            total,
+        )
         start += scores.element_size() * entries
     return scores

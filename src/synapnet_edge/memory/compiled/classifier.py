@@ -81,8 +81,8 @@ def _fold(first, inputs, hidden, mean, deviation, fraction, folded):
 
 @njit(f"void({', '.join(['int64'] * 19)})", error_model="numpy", cache=True)
 def rank(
-    log_salience, written, mass, note, layers, batch, entries, step, first, inputs, mean, deviation, second,
-    second_bias, third, third_bias, hidden, scores, line,
+    log_salience, written, mass, note, layers, batch, entries, step, first, mean, deviation, second,
+    second_bias, third, third_bias, inputs, hidden, scores, line,
 ):  # fmt: skip
     """Scores of all entries by `RetentionClassifier.rank`, in float32.
 
@@ -93,12 +93,13 @@ def rank(
         What the first layer makes of the values.
     layers, batch, entries : L, B, N
     step : chunk that is finished.
-    first, inputs : address of [h, inputs] float32
+    first : address of [h, inputs] float32
         The first layer; its last four columns weigh the scalar features.
     mean, deviation : addresses of [4] float32
         Statistics of the features.
-    second, second_bias, third, third_bias, hidden : addresses of [h, h], [h], [1, h] and [1] float32; h
+    second, second_bias, third, third_bias : addresses of [h, h], [h], [1, h] and [1] float32
         Layers behind the first.
+    inputs, hidden : the first layer's inputs, and h
     scores, line : address of [L, B, line] float64
         Result: the first N of each row.
     """

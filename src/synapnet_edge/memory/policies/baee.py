@@ -43,10 +43,10 @@ class BAEEPolicy(Policy):
     def score(self, state: EntryState) -> Tensor:
         if self.classifier is None:
             return state.mass.double() + state.log_salience.double().exp()
+        self._move_to(state.capacity.device)
         # Compiled is `RetentionClassifier.rank`: a subclass may rank otherwise.
         if state.capacity.device.type == "cpu" and type(self.classifier).rank is RetentionClassifier.rank:
             return rank_entries(self.classifier, state)
-        self._move_to(state.capacity.device)
         layers = state.shape[0]
         fraction = torch.arange(layers, device=state.capacity.device) / max(1, layers - 1)
         features = self.classifier.features(
