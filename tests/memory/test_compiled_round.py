@@ -117,6 +117,16 @@ def test_importing_the_package_compiles_nothing():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_a_number_that_is_not_finite_is_found_anywhere(bad):
+    scores = torch.tensor([0.0, -0.0, 1e308, -1e308, 5e-324], dtype=torch.float64).repeat(2, 1, 4)
+    assert compiled.all_finite(scores) and compiled.all_finite(scores[..., :0])
+    for n in range(20):
+        spoiled = scores.clone()
+        spoiled[1, 0, n] = bad
+        assert not compiled.all_finite(spoiled)
+
+
 def test_of_equal_scores_the_first_slot_leaves_and_the_first_newcomer_enters():
     block = Block(
         "fp16", 4, layers=1, batch=1, heads=HEADS, width=WIDTH, note=NOTE, device=torch.device("cpu")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.compiled import calls as compiled
 from synapnet_edge.memory.policies.base import EntryState, Policy
 from synapnet_edge.memory.tiers import Block, Entries, take
 
@@ -88,7 +88,8 @@ def _asked(policy: Policy, state: EntryState) -> Tensor:
     if scores.shape != state.shape:
         expected, found = state.shape, tuple(scores.shape)
         raise ValueError(f"policy {policy.name!r} must return scores {expected}, got {found}")
-    # A sum is finite only if all its terms are; where it is not, the reason may be a slot without an entry.
-    if not math.isfinite(float(scores.sum())) and not bool(torch.isfinite(scores[state.live]).all()):
+    scores = scores.double()
+    finite = compiled.all_finite(scores) if scores.device.type == "cpu" else bool(scores.isfinite().all())
+    if not finite and not bool(scores[state.live].isfinite().all()):
         raise ValueError(f"policy {policy.name!r} returned a score that is not finite")
-    return scores.double()
+    return scores

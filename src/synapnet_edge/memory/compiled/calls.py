@@ -22,6 +22,12 @@ def least_free(block: Block) -> int:
     return load_kernels().least_free(position.data_ptr(), block.limits.data_ptr(), *position.shape)
 
 
+def all_finite(scores: Tensor) -> bool:
+    """Whether no score [L, B, N] is infinite or not a number."""
+    scores = scores.contiguous()
+    return load_kernels().all_finite(scores.data_ptr(), scores.numel())
+
+
 def lowest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """See `exchange.lowest`."""
     layers, batch, count = scores.shape

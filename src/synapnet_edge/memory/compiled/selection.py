@@ -1,4 +1,4 @@
-"""The K lowest of N numbers in one pass, lowest place first among equals."""
+"""Looking through scores: whether all are finite, and the K lowest of N in one pass."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import numpy as np
 from numba import carray, njit
 
 from synapnet_edge.memory.compiled.addresses import at
+
+_EXPONENT = np.int64(0x7FF0000000000000)  # of a float64; all of its bits are set in infinities and NaN
+
+
+@njit("boolean(int64, int64)", error_model="numpy", cache=True)
+def all_finite(numbers, count):
+    """Whether so many float64 are finite."""
+    patterns = carray(at(numbers), count, np.int64)
+    found = 0
+    for n in range(count):  # to the end: a loop without exit becomes vector code
+        found += (patterns[n] & _EXPONENT) == _EXPONENT
+    return found == 0
 
 
 @njit(error_model="numpy")
@@ -68,7 +80,10 @@ def select(scores, occupied, empty, sign, values, places):
 
 @njit("void(int64, int64, int64, int64, int64, int64)", error_model="numpy", cache=True)
 def lowest(scores, rows, count, k, values, places):
-    """See `exchange.lowest`: of [rows, count] float64 the k lowest, [rows, k] float64 and int64."""
+    """See `exchange.lowest`: of [rows, count] float64 the k lowest, [rows, k] float64 and int64.
+
+    All parameters but the numbers of rows, of scores and of results are addresses.
+    """
     scores = carray(at(scores), (rows, count), np.float64)
     values, places = carray(at(values), (rows, k), np.float64), carray(at(places), (rows, k), np.int64)
     everywhere = np.zeros(count, np.int32)
