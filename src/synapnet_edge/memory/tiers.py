@@ -171,15 +171,11 @@ class Block:
         self.limits = torch.tensor(limits or [capacity] * layers, device=device)
         self.equal = limits is None or min(limits) == max(limits)
         self.top = 0
-        self._addresses: dict[str, tuple[int, int]] | None = None
         self.entry_bytes = entry_bytes(entry_format, heads, width, note)
         self.data = {
             name: torch.full((layers, batch, 0, *shape), fill, dtype=dtype, device=device)
             for name, (dtype, shape, fill) in _layout(entry_format, heads, width, note).items()
         }
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_addresses": None}  # a copy has other arrays
 
     @property
     def slots(self) -> int:
@@ -194,17 +190,8 @@ class Block:
     def restricted(self, data: Entries) -> Block:
         """The same format over other arrays; nothing is copied."""
         block = copy.copy(self)
-        block.data, block.top, block._addresses = data, data["position"].shape[2], None
+        block.data, block.top = data, data["position"].shape[2]
         return block
-
-    def addresses(self) -> dict[str, tuple[int, int]]:
-        """Name -> (address of the array, bytes of one entry in it), for compiled code."""
-        if self._addresses is None:
-            self._addresses = {
-                name: (x.data_ptr(), math.prod(x.shape[3:]) * x.element_size())
-                for name, x in self.data.items()
-            }
-        return self._addresses
 
     def free(self) -> int:
         """Slots every row of every layer has left, counting what is not allocated yet."""
@@ -269,7 +256,6 @@ class Block:
             new = torch.full((*x.shape[:2], grown, *x.shape[3:]), fill, dtype=x.dtype, device=x.device)
             new[:, :, :slots] = x
             self.data[name] = new
-        self._addresses = None
 
     def clear(self, gone: Tensor) -> None:
         """Empty the slots gone [L, B, S]; what they held is dead and may be overwritten."""

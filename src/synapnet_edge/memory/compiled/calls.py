@@ -52,10 +52,11 @@ def admit_best(block: Block, scores: Tensor, incoming: Entries) -> Tensor:
     scores = scores.contiguous()
     arrays = {name: incoming[name].contiguous() for name in block.data}
     fields = array("q")
-    for name, (address, size) in block.addresses().items():
+    for name, x in block.data.items():
+        size = x.stride(2) * x.element_size()
         if arrays[name].nbytes != layers * batch * new * size:
             raise ValueError(f"{name} of an entry takes {size} bytes, got {tuple(arrays[name].shape)}")
-        fields.extend((address, arrays[name].data_ptr(), size))
+        fields.extend((x.data_ptr(), arrays[name].data_ptr(), size))
     top = load_kernels().admit(
         scores.data_ptr(),
         block.data["position"].data_ptr(),

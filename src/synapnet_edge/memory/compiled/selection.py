@@ -27,17 +27,17 @@ def _after(values, places, a, b):
 
 
 @njit(error_model="numpy")
-def _sink(values, places, at, size):
-    """Restore the order of a heap of `size` whose last member in rank is at the root, below place `at`."""
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
+def _sink(values, places, root, size):
+    """Restore the order of a heap of `size`, the last in rank on top, where only `root` is misplaced."""
+    while 2 * root + 1 < size:
+        child = 2 * root + 1
         if child + 1 < size and _after(values, places, child + 1, child):
             child += 1
-        if not _after(values, places, child, at):
+        if not _after(values, places, child, root):
             return
-        values[at], values[child] = values[child], values[at]
-        places[at], places[child] = places[child], places[at]
-        at = child
+        values[root], values[child] = values[child], values[root]
+        places[root], places[child] = places[child], places[root]
+        root = child
 
 
 @njit(error_model="numpy")
