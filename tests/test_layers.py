@@ -26,6 +26,8 @@ LAYERS = [
         "schema_check",
         "driver_lock",
         "bars",
+        "kernel_cache",
+        "simd",
     },
     {"models"},
     {"memory", "quantization", "tasks"},

@@ -123,7 +123,7 @@ def test_admitting_without_a_next_tier_keeps_the_same_and_counts_what_went():
             stored.reserve(4)
         now = [scores_of[x.data["position"].long().clamp_min(0)] for x in (one, two)]
         _, leaving, _ = exchange(one, now[0], new, arriving)
-        went = admit_best(two, now[1], new, arriving)
+        went = admit_best(two, torch.cat([now[1], arriving], dim=2), new)
         assert torch.equal(went, (leaving["position"] >= 0).sum(dim=-1))
         gone += went
         assert one.top == two.top

@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.compiled import calls as compiled
 from synapnet_edge.memory.tiers import Block, Entries, choose, join, take
-
-_EMPTY, _STEP = -1e300, 1e290
 
 
 def exchange(
@@ -18,7 +17,8 @@ def exchange(
     """Keep the best of the stored and incoming entries, and hand on the others.
 
     The i-th best newcomer takes the i-th worst slot while it scores higher: exactly the top of the
-    union, at the cost of a top-k and K copied entries. Empty slots are the worst, lowest index first.
+    union, at the cost of a top-k and K copied entries. Empty slots are the worst. Of slots with equal scores
+    the first is the worst; of newcomers with equal scores the first is the best.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def exchange(
     incoming, incoming_scores = take(incoming, order), incoming_scores.gather(-1, order)
     scores = _open_slots(block, scores)
     k = min(scores.shape[-1], incoming_scores.shape[-1])
-    worst, slots = scores.topk(k, dim=-1, largest=False)
+    worst, slots = (compiled.lowest if scores.device.type == "cpu" else lowest)(scores, k)
     head = {name: x[:, :, :k] for name, x in incoming.items()}
     head_scores = incoming_scores[..., :k]
     enters = head_scores > worst
@@ -53,38 +53,50 @@ def exchange(
     return scores, leaving, left.masked_fill(leaving["position"] < 0, -math.inf)
 
 
-def admit_best(block: Block, scores: Tensor, incoming: Entries, incoming_scores: Tensor) -> Tensor:
+def admit_best(block: Block, scores: Tensor, incoming: Entries) -> Tensor:
     """As `exchange` for the last of all blocks: what does not stay is gone, [L, B] of them.
 
     Only entries that enter are moved, and those that leave are not looked at.
+
+    Parameters
+    ----------
+    block : Block
+        Changed in place.
+    scores : Tensor
+        float64 [L, B, S + K], of the slots and of the newcomers; of empty slots and padding they are ignored.
+    incoming : Entries
+        K entries in this block's format; position -1 is padding.
     """
+    present = incoming["position"] >= 0
+    scores, incoming_scores = scores.split([block.slots, present.shape[2]], dim=2)
+    incoming_scores = incoming_scores.masked_fill(~present, -math.inf)
     order = incoming_scores.argsort(dim=-1, descending=True, stable=True)
     k = min(scores.shape[-1], order.shape[-1])
     order = order[..., :k]
     best = incoming_scores.gather(-1, order)
-    worst, slots = _open_slots(block, scores).topk(k, dim=-1, largest=False)
+    worst, slots = lowest(_open_slots(block, scores), k)
     enters = best > worst
-    new = (incoming["position"] >= 0).sum(dim=-1)
-    taken = (enters & (worst <= _EMPTY / 2)).sum(dim=-1)  # slots that were empty
+    taken = (enters & worst.isneginf()).sum(dim=-1)  # slots that were empty
     to, source = _rows(slots, scores.shape[-1])[enters], _rows(order, incoming_scores.shape[-1])[enters]
-    if to.device.type == "cpu":  # a dozen small arrays: numpy's calls are several times cheaper
-        places, origins = to.numpy(), source.numpy()
-        for name, stored in block.rows().items():
-            stored[places] = incoming[name].numpy().reshape(-1, *stored.shape[1:])[origins]
-    else:
-        for name, x in block.data.items():
-            rows = incoming[name].reshape(-1, *x.shape[3:]).index_select(0, source)
-            x.view(-1, *x.shape[3:]).index_copy_(0, to, rows.to(x.dtype))
+    for name, x in block.data.items():
+        rows = incoming[name].reshape(-1, *x.shape[3:]).index_select(0, source)
+        x.view(-1, *x.shape[3:]).index_copy_(0, to, rows.to(x.dtype))
     _raise_top(block, enters, slots)
-    return new - taken
+    return present.sum(dim=-1) - taken
+
+
+def lowest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k lowest of [L, B, N] in ascending order, and their places; of equals the lowest place comes first.
+
+    (A top-k would not say which of equals it takes, and that would differ between devices.)
+    """
+    values, places = scores.sort(dim=-1, stable=True)
+    return values[..., :k], places[..., :k]
 
 
 def _open_slots(block: Block, scores: Tensor) -> Tensor:
-    """Scores with empty slots lowest, the first of them first, and slots a layer must not use highest."""
-    live = block.live
-    if not bool(live.all()):
-        filler = _EMPTY + _STEP * torch.arange(scores.shape[-1], device=scores.device, dtype=scores.dtype)
-        scores = torch.where(live, scores, filler)
+    """Scores with empty slots lowest, and slots that a layer must not use highest."""
+    scores = scores.masked_fill(~block.live, -math.inf)
     if not block.equal:
         beyond = torch.arange(scores.shape[-1], device=scores.device) >= block.limits[:, None, None]
         scores = scores.masked_fill(beyond, math.inf)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.compiled import calls as compiled
 from synapnet_edge.memory.decision import drop_at_once, score_entries
 from synapnet_edge.memory.exchange import admit_best, exchange
 from synapnet_edge.memory.policies.base import NewEntries
@@ -63,15 +64,16 @@ def admit(store: EpisodicStore, incoming: Entries) -> None:
     policy.observe_write(new, new >= 0)
     for block in blocks:
         block.reserve(new.shape[2])
-    *stored, arriving = score_entries(policy, blocks, incoming, store.step)
+    scores = score_entries(policy, blocks, incoming, store.step)
     if policy.drop_share and blocks[0].free() < new.shape[2]:
-        arriving, gone = drop_at_once(blocks, stored, arriving, policy.drop_share)
-        store.evicted += gone
-        incoming["position"] = new.masked_fill(arriving.isneginf(), -1)
+        store.evicted += drop_at_once(blocks, scores, incoming, policy.drop_share)
     if len(blocks) == 1 and "summary" not in store.tiers:
         # Nothing happens to what leaves: only what enters has to be moved.
-        store.evicted += admit_best(blocks[0], stored[0], blocks[0].encode(incoming), arriving)
+        keep = compiled.admit_best if new.device.type == "cpu" else admit_best
+        store.evicted += keep(blocks[0], scores, blocks[0].encode(incoming))
         return
+    *stored, arriving = scores.split([*(block.slots for block in blocks), new.shape[2]], dim=2)
+    arriving = arriving.masked_fill(incoming["position"] < 0, -torch.inf)
     after = []
     for block, own in zip(blocks, stored, strict=True):
         own, incoming, arriving = exchange(block, own, block.encode(incoming), arriving)

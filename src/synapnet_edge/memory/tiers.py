@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from synapnet_edge.memory.compiled.calls import least_free
 
 #: Smallest normal FP16 number: a scale below it would lose its precision or underflow to zero.
 SCALE_FLOOR = 6.2e-5
@@ -170,15 +171,16 @@ class Block:
         self.limits = torch.tensor(limits or [capacity] * layers, device=device)
         self.equal = limits is None or min(limits) == max(limits)
         self.top = 0
-        self._rows: dict[str, np.ndarray] | None = None
         self.entry_bytes = entry_bytes(entry_format, heads, width, note)
         self.data = {
             name: torch.full((layers, batch, 0, *shape), fill, dtype=dtype, device=device)
             for name, (dtype, shape, fill) in _layout(entry_format, heads, width, note).items()
         }
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_rows": None}  # a copy's views would be of other arrays than its data
+    @property
+    def slots(self) -> int:
+        """S, allocated slots."""
+        return self.data["position"].shape[2]
 
     @property
     def live(self) -> Tensor:
@@ -188,17 +190,13 @@ class Block:
     def restricted(self, data: Entries) -> Block:
         """The same format over other arrays; nothing is copied."""
         block = copy.copy(self)
-        block.data, block.top, block._rows = data, data["position"].shape[2], None
+        block.data, block.top = data, data["position"].shape[2]
         return block
-
-    def rows(self) -> dict[str, np.ndarray]:
-        """Views of the arrays, on the CPU, with one row for each slot of each layer and stream."""
-        if self._rows is None:
-            self._rows = {name: x.view(-1, *x.shape[3:]).numpy() for name, x in self.data.items()}
-        return self._rows
 
     def free(self) -> int:
         """Slots every row of every layer has left, counting what is not allocated yet."""
+        if self.limits.device.type == "cpu":
+            return least_free(self)
         used = self.live.sum(dim=-1)
         return int((self.limits[:, None] - used).min()) if used.numel() else self.capacity
 
@@ -258,7 +256,6 @@ class Block:
             new = torch.full((*x.shape[:2], grown, *x.shape[3:]), fill, dtype=x.dtype, device=x.device)
             new[:, :, :slots] = x
             self.data[name] = new
-        self._rows = None
 
     def clear(self, gone: Tensor) -> None:
         """Empty the slots gone [L, B, S]; what they held is dead and may be overwritten."""

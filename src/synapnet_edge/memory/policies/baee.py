@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.compiled.calls import rank_entries
 from synapnet_edge.memory.policies.base import POLICIES, EntryState, NewEntries, Policy
-
-if TYPE_CHECKING:
-    from synapnet_edge.memory.retention import RetentionClassifier
-
-_SLICE = 16384  # entries scored at once
+from synapnet_edge.memory.retention import RetentionClassifier
 
 
 @POLICIES.register("baee")
@@ -31,7 +26,6 @@ class BAEEPolicy(Policy):
     name = "baee"
     wants_mass = True
     counts_uses = False
-    pointwise = True
     needs = "attention"
 
     def __init__(self, classifier: RetentionClassifier | None = None, use_factor: float = 1.5) -> None:
@@ -49,22 +43,20 @@ class BAEEPolicy(Policy):
     def score(self, state: EntryState) -> Tensor:
         if self.classifier is None:
             return state.mass.double() + state.log_salience.double().exp()
-        n_layers, _, entries = state.live.shape
-        self._move_to(state.live.device)
-        fraction = torch.arange(n_layers, device=state.live.device) / max(1, n_layers - 1)
-        scores = torch.empty(state.live.shape, dtype=torch.float64, device=state.live.device)
+        self._move_to(state.capacity.device)
+        # Compiled is `RetentionClassifier.rank`: a subclass may rank otherwise.
+        if state.capacity.device.type == "cpu" and type(self.classifier).rank is RetentionClassifier.rank:
+            return rank_entries(self.classifier, state)
+        layers = state.shape[0]
+        fraction = torch.arange(layers, device=state.capacity.device) / max(1, layers - 1)
+        features = self.classifier.features(
+            log_salience=state.log_salience,
+            age=state.step - state.written,
+            mass=state.mass,
+            layer_fraction=fraction[:, None, None],
+        )
         with torch.no_grad():
-            for start in range(0, entries, _SLICE):  # stays in the processor's cache
-                part = slice(start, start + _SLICE)
-                mass = state.mass[..., part]
-                features = self.classifier.features(
-                    log_salience=state.log_salience[..., part],
-                    age=state.step - state.written[..., part],
-                    mass=mass,
-                    layer_fraction=fraction[:, None, None].expand_as(mass),
-                )
-                scores[..., part] = self.classifier.rank(state.note[..., part, :], features)
-        return scores
+            return self.classifier.rank(state.note, features).double()
 
     def _move_to(self, device: torch.device) -> None:
         if self.classifier.feature_mean.device != device:

@@ -3,63 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.policies.state import EntryState
 from synapnet_edge.memory.reads import ChunkReads
 from synapnet_edge.registry import Registry
 
 #: A read counts as a use only above this absolute mass: below it, it is rounding.
 _LEAST_MASS = 1e-3
-
-
-@dataclass(frozen=True)
-class EntryState:
-    """Everything known at decision time, for all layers and streams at once; N = stored and new entries.
-
-    Attributes
-    ----------
-    live : Tensor
-        [L, B, N] bool; scores of other slots are ignored.
-    position : Tensor
-        [L, B, N] absolute token index.
-    log_salience, count, mass : Tensor
-        [L, B, N] float32: log-salience at the write, tokens stood for, read mass received so far (summed
-        over heads and queries).
-    last_read, written, reads : Tensor
-        [L, B, N]: chunk of the last use (the write counts as one), chunk of the write, number of uses.
-    note : Tensor or None
-        [L, B, N, k] float16, what the policy noted about each entry (`Policy.note_width` numbers).
-    step : int
-        Index of the chunk just finished.
-    capacity : Tensor
-        [L] int64, entries that will stay in each layer.
-    keys, values : callable
-        (layer, stream) -> [N, H, d] float32 payload. Dequantises: only policies that need it pay for it.
-    """
-
-    live: Tensor
-    position: Tensor
-    log_salience: Tensor
-    count: Tensor
-    mass: Tensor
-    last_read: Tensor
-    written: Tensor
-    reads: Tensor
-    note: Tensor | None
-    step: int
-    capacity: Tensor
-    keys: Callable[[int, int], Tensor]
-    values: Callable[[int, int], Tensor]
-
-    def recent(self, share: float, most: int | None = None) -> int:
-        """Length of a window of recent entries: `share` of the smallest layer's capacity, at most `most`."""
-        window = int(share * int(self.capacity.min()))
-        return window if most is None else min(window, most)
 
 
 class NewEntries(NamedTuple):
@@ -111,8 +65,6 @@ class Policy(ABC):
     observes_open: bool = False
     #: Whether `observe_read` is asked which entries a chunk used (`last_read`, `reads`).
     counts_uses: bool = True
-    #: Whether an entry's score depends on nothing but that entry: scoring then copies nothing.
-    pointwise: bool = False
     #: FP16 numbers kept per entry for this policy; they are part of the entry's bytes.
     note_width: int = 0
     #: Share of the capacity that is dropped in one go when it is exceeded; 0 = only what does not fit.

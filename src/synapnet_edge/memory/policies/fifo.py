@@ -12,7 +12,6 @@ class FIFOPolicy(Policy):
     """Drops the oldest write. Entries are written in order of position, so position is the write order."""
 
     name = "fifo"
-    pointwise = True
 
     def score(self, state: EntryState) -> Tensor:
         return recency(state)

@@ -16,7 +16,6 @@ class KnormPolicy(Policy):
     """
 
     name = "knorm"
-    pointwise = True
     note_width = 1  # -||k||
 
     def note_write(self, layer: int, entries: NewEntries) -> Tensor:

@@ -18,7 +18,6 @@ class LRUPolicy(Policy):
 
     name = "lru"
     wants_mass = True
-    pointwise = True
 
     def score(self, state: EntryState) -> Tensor:
         return state.last_read.double() * _POSITIONS + recency(state)

@@ -15,7 +15,6 @@ class SaliencePolicy(Policy):
     """
 
     name = "salience"
-    pointwise = True
 
     def score(self, state: EntryState) -> Tensor:
         return state.log_salience.double()

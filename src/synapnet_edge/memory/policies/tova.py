@@ -20,7 +20,6 @@ class TOVAPolicy(Policy):
     wants_mass = True
     observes_open = True
     counts_uses = False
-    pointwise = True
     history_rows = 1
     note_width = 1  # the last query's attention
     needs = "attention"

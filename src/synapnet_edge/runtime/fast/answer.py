@@ -14,7 +14,7 @@ from synapnet_edge.runtime.fast.lookup import (
     rank,
     read_memory,
 )
-from synapnet_edge.runtime.fast.simd import getf, kernel, loadf, setf, storef
+from synapnet_edge.simd import getf, kernel, loadf, setf, storef
 
 _HIDDEN, _ZERO = np.float32(-np.inf), np.float32(0.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from synapnet_edge.runtime.fast import table as t
-from synapnet_edge.runtime.fast.simd import getf, getw, invoke10, invoke14, loadi, setf, setw, storei
+from synapnet_edge.simd import getf, getw, invoke10, invoke14, loadi, setf, setw, storei
 
 
 @njit(error_model="numpy")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from synapnet_edge.runtime.fast.isa import ISA
-from synapnet_edge.runtime.fast.simd import call
+from synapnet_edge.simd import call
 
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 

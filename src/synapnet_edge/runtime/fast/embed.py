@@ -7,7 +7,7 @@ from numba import njit
 
 from synapnet_edge.runtime.fast import table as t
 from synapnet_edge.runtime.fast.calls import word
-from synapnet_edge.runtime.fast.simd import (
+from synapnet_edge.simd import (
     add,
     get_byte,
     get_half,

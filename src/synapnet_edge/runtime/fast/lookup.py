@@ -17,7 +17,8 @@ from synapnet_edge.runtime.fast.lookup_tiles import (
     match_4x1,
     match_4x4,
 )
-from synapnet_edge.runtime.fast.simd import (
+from synapnet_edge.runtime.fast.stages import normalise
+from synapnet_edge.simd import (
     above,
     add,
     addi,
@@ -42,7 +43,6 @@ from synapnet_edge.runtime.fast.simd import (
     total,
     totali,
 )
-from synapnet_edge.runtime.fast.stages import normalise
 
 _ZERO, _ONE, _NONE = np.float32(0.0), np.float32(1.0), np.int32(0)
 _HIDDEN = np.float32(-np.inf)

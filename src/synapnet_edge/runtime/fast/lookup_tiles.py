@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba.core import cgutils, types
 
 from synapnet_edge.runtime.fast.products import _at, _Cell, _fma, _returning_nothing, _word
-from synapnet_edge.runtime.fast.simd import _F32, _FLOATS, _none, _operation, constant, load, splat, store
+from synapnet_edge.simd import _F32, _FLOATS, _none, _operation, constant, load, splat, store
 
 
 def _match(queries, blocks):

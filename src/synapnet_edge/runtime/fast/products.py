@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from synapnet_edge.runtime.fast import dots
-from synapnet_edge.runtime.fast.simd import (
+from synapnet_edge.simd import (
     _FLOATS,
     _INTS,
     _none,

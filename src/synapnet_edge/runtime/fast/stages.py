@@ -8,7 +8,20 @@ import numpy as np
 from numba import njit
 
 from synapnet_edge.runtime.fast import products as p
-from synapnet_edge.runtime.fast.simd import (
+from synapnet_edge.runtime.fast.table import (
+    BLOCKS,
+    CODES,
+    GROUPS,
+    HALF,
+    KIND,
+    SCALE_BLOCK,
+    SCALE_STEP,
+    SCALES,
+    ZERO_BLOCK,
+    ZERO_STEP,
+    ZEROS,
+)
+from synapnet_edge.simd import (
     above,
     absolute,
     add,
@@ -32,19 +45,6 @@ from synapnet_edge.runtime.fast.simd import (
     to_float,
     total,
     totali,
-)
-from synapnet_edge.runtime.fast.table import (
-    BLOCKS,
-    CODES,
-    GROUPS,
-    HALF,
-    KIND,
-    SCALE_BLOCK,
-    SCALE_STEP,
-    SCALES,
-    ZERO_BLOCK,
-    ZERO_STEP,
-    ZEROS,
 )
 
 _EPS, _LEVELS, _TINY = np.float32(1e-5), np.float32(127.0), np.float32(1e-30)

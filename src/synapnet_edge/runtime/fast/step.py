@@ -13,7 +13,18 @@ from synapnet_edge.runtime.fast.answer import attend_rows, look_up, read_rows
 from synapnet_edge.runtime.fast.calls import project, round_rows, word
 from synapnet_edge.runtime.fast.embed import embed_rows
 from synapnet_edge.runtime.fast.remember import write_chunk
-from synapnet_edge.runtime.fast.simd import (
+from synapnet_edge.runtime.fast.stages import (
+    convolve,
+    gate_rows,
+    inner_product,
+    linear,
+    log_sigmoid,
+    mix,
+    normalise,
+    quantise,
+    silu_rows,
+)
+from synapnet_edge.simd import (
     add,
     fetch_add,
     get_shared,
@@ -30,17 +41,6 @@ from synapnet_edge.runtime.fast.simd import (
     seti,
     splatf,
     storef,
-)
-from synapnet_edge.runtime.fast.stages import (
-    convolve,
-    gate_rows,
-    inner_product,
-    linear,
-    log_sigmoid,
-    mix,
-    normalise,
-    quantise,
-    silu_rows,
 )
 
 _HIDDEN, _ZERO, _HALF = np.float32(-np.inf), np.float32(0.0), np.float32(0.5)

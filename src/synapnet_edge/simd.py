@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 LANES = 16
 VECTOR_BYTES = 64
 
-_I8, _I32, _I64 = (ir.IntType(bits) for bits in (8, 32, 64))
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _F32 = ir.FloatType()
 _FLOATS, _INTS = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)
 
@@ -166,6 +166,14 @@ def _store_bytes(builder, address, vector):
     store(builder, address, builder.trunc(vector, ir.VectorType(_I8, LANES)))
 
 
+def _gather_half(builder, address, step):
+    halves = ir.Constant(_kinds(_I16), ir.Undefined)
+    for lane in range(LANES):
+        place = builder.add(address, builder.mul(step, ir.Constant(_I64, lane)))
+        halves = builder.insert_element(halves, load(builder, place, _I16, 2), ir.Constant(_I32, lane))
+    return builder.fpext(builder.bitcast(halves, _kinds(ir.HalfType())), _FLOATS)
+
+
 def _kinds(element):
     return ir.VectorType(element, LANES)
 
@@ -191,6 +199,7 @@ storef = _operation(_none, (_a, F), _void(lambda b, a, x: store(b, a, x, 4)))
 loadi = _operation(I, (_a,), lambda b, a: load(b, a, _INTS))
 storei = _operation(_none, (_a, I), _void(store))
 load_half = _operation(F, (_a,), lambda b, a: b.fpext(load(b, a, _kinds(ir.HalfType()), 2), _FLOATS))
+gather_half = _operation(F, (_a, _a), _gather_half)  # at steps of so many bytes
 load_codes = _operation(F, (_a,), lambda b, a: b.sitofp(load(b, a, _kinds(_I8)), _FLOATS))  # 16 int8
 load_bytes = _operation(F, (_a,), lambda b, a: b.uitofp(load(b, a, _kinds(_I8)), _FLOATS))  # 16 uint8
 store_bytes = _operation(_none, (_a, I), _void(_store_bytes))  # 16 int8
@@ -221,6 +230,8 @@ absolute = _operation(F, (F,), lambda b, x: call(b, f"llvm.fabs.v{LANES}f32", _F
 exp = _operation(F, (F,), _exp)
 sigmoid = _operation(F, (F,), _sigmoid)
 rounded = _operation(I, (F,), _rounded_int)  # to the nearest whole number, ties to even
+bits = _operation(I, (F,), lambda b, x: b.bitcast(x, _INTS))  # the same 64 bytes, read as int32
+from_bits = _operation(F, (I,), lambda b, x: b.bitcast(x, _FLOATS))
 to_float = _operation(F, (I,), lambda b, x: b.sitofp(x, _FLOATS))
 addi = _operation(I, (I, I), lambda b, x, y: b.add(x, y))
 subi = _operation(I, (I, I), lambda b, x, y: b.sub(x, y))

@@ -1,0 +1,1 @@
+"""An eviction round on a CPU: compiled kernels (Numba) in place of many small tensor operations."""

@@ -1,0 +1,7 @@
+"""The compiled functions that Python calls."""
+
+from synapnet_edge.memory.compiled.admission import admit, least_free
+from synapnet_edge.memory.compiled.classifier import rank
+from synapnet_edge.memory.compiled.selection import all_finite, lowest
+
+__all__ = ["admit", "all_finite", "least_free", "lowest", "rank"]

@@ -1,0 +1,22 @@
+"""Importing the compiled kernels of an eviction round."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from types import ModuleType
+
+from synapnet_edge import kernel_cache
+
+_COMPILED = ["addresses", "admission", "classifier", "entry_points", "selection"]
+
+
+@functools.cache
+def load_kernels() -> ModuleType:
+    """The module `entry_points`, compiled for this processor."""
+    from synapnet_edge import simd
+
+    sources = [Path(simd.__file__), *(Path(__file__).with_name(f"{module}.py") for module in _COMPILED)]
+    with kernel_cache.compiled("memory", sources, wait="about 3 s"):
+        from synapnet_edge.memory.compiled import entry_points
+    return entry_points
