@@ -44,7 +44,7 @@ LOSS_TOLERANCE, WEIGHT_TOLERANCE = 1e-4, 1e-4
 
 def settings(processes: int, batch: int) -> dict:
     curriculum = [{"length": 32, "steps": 3, "batch": batch, "readouts": 2}]
-    curriculum += [{"length": 64, "steps": 3, "batch": batch, "readouts": 4}]
+    curriculum += [{"length": 64, "steps": 3, "batch": batch, "readouts": 4, "haystack": 512}]
     return {**SETTINGS, "curriculum": curriculum, "processes": processes}
 
 

@@ -9,7 +9,7 @@ the memory keeps of it goes on through many steps, so that a step costs one more
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -39,10 +39,11 @@ class Haystacks:
     def stand_behind(
         self,
         ids: np.ndarray,
-        kinds: Sequence[str | None],
+        kinds: list[str | None],
         tokens: int,
         most: int,
         rng: np.random.Generator,
+        part: slice = slice(None),
     ) -> SalientStore | None:
         """Read on, and draw whether these rows come after what was read.
 
@@ -50,18 +51,20 @@ class Haystacks:
         ----------
         ids : [B, L] int64
             A row's first token becomes one of the background if it was BOS: the haystack has the beginning.
-        kinds : sequence of str or None
+        kinds : list of str or None
             Haystack of each row's task (`Task.haystack`).
         tokens : int
             Mean length of a haystack: each step begins it anew with the probability that makes it so.
         most : int
             Entries that a layer keeps in this step.
+        part : slice
+            The rows that are wanted; the others are another process's.
 
         Returns
         -------
         SalientStore or None
-            The memory that these rows begin with; None: they stand alone, as rows always do if the task of
-            one of them allows no haystack.
+            The memory that the wanted rows begin with; None: all stand alone, as they always do if the task
+            of one of them allows no haystack.
         """
         piece = self._piece()
         anew = not self._states or rng.random() < piece / tokens
@@ -77,7 +80,7 @@ class Haystacks:
         for row, kind in enumerate(kinds):
             if ids[row, 0] == BOS:
                 ids[row, 0] = filler[kind][row]
-        return SalientStore.joined([self._states[kind].store for kind in kinds], most)
+        return SalientStore.joined([self._states[kind].store for kind in kinds[part]], most)
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint has to hold."""

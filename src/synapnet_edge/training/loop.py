@@ -245,11 +245,12 @@ class Trainer:
         factors = {task: f if task in drawn else 0.0 for task, f in self.emphasis.factors().items()}
         batch = self.mixture.batch(rng, self.ranks.size * stage.batch, stage.length, stage.readouts, factors)
         readouts = int((batch.targets != IGNORE).sum())
-        own, store = batch.take(self.ranks.part(len(batch))), None
+        part, store = self.ranks.part(len(batch)), None
         if stage.haystack is not None:
+            kinds = self.mixture.haystacks(batch)
             with autocast(self.device, self.bfloat16):
-                kinds = self.mixture.haystacks(own)
-                store = self.haystacks.stand_behind(own.input_ids, kinds, stage.haystack, kept, rng)
+                store = self.haystacks.stand_behind(batch.input_ids, kinds, stage.haystack, kept, rng, part)
+        own = batch.take(part)
         ids, positions, targets = to_tensors(own, self.device)
         rate = learning_rate_at(self.config, step)
         for group in self.optimizer.param_groups:
