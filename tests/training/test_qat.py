@@ -215,6 +215,22 @@ def test_rows_stand_behind_haystacks_as_in_pretraining(with_teacher):
         assert all(own.shape == given.shape and not torch.equal(own, given) for own, given in pairs)
 
 
+@pytest.mark.parametrize("quantised", [False, True])
+def test_every_weight_learns_behind_a_haystack_under_autocast(quantised):
+    """Reading without gradient leaves casts and quantised weights behind that must not be used again."""
+    cfg = SynapNetEdgeConfig.from_dict({**TINY.to_dict(), "vocab_size": 4096, "num_classes": 64})
+    curriculum = [{"length": 64, "batch": 3, "readouts": 2, "haystack": 256}]
+    data = {"curriculum": curriculum, "mixture": {"reference/niah_single": 1.0}}
+    model = tiny(0, cfg)
+    if quantised:
+        apply_cajq(model, CAJQConfig(), mode="qat")
+    before = {name: x.detach().clone() for name, x in model.named_parameters() if x.dim() == 2}
+    config = FinetuneConfig(steps=3, autocast="bfloat16")
+    finetune(model, finetune_steps(data, cfg, 5), config, tiny(1, cfg), **QUIET)
+    after = dict(model.named_parameters())
+    assert not [name for name, x in before.items() if torch.equal(x, after[name])]
+
+
 def test_allocating_needs_the_sensitivity(pretrained, tmp_path):
     with pytest.raises(ValueError, match="needs the table of the sensitivity stage"):
         quantize_variant(

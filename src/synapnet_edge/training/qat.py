@@ -108,12 +108,11 @@ def finetune(
             if drawn is None:
                 raise ValueError(f"batches: found {step - 1}, expected {config.steps}")
             batch, options, behind = drawn if isinstance(drawn, FinetuneStep) else FinetuneStep(drawn, {})
-            with autocast(device, bfloat16):
-                with quantize_once(model):  # not the step's own: weights quantised here carry no gradient
-                    stores = [_store(memory, batch, behind) for memory in memories]
-                with quantize_once(model):
-                    data = to_tensors(batch, device)
-                    losses = _losses(model, teacher, data, options, stores, config)
+            # Contexts of its own: a weight that is quantised here, and kept, has no gradient.
+            with autocast(device, bfloat16), quantize_once(model):
+                stores = [_store(memory, batch, behind) for memory in memories]
+            with autocast(device, bfloat16), quantize_once(model):
+                losses = _losses(model, teacher, to_tensors(batch, device), options, stores, config)
             norm = update(model, optimizer, losses["loss"], config.clip, step)
             rate = schedule.get_last_lr()[0]
             schedule.step()
