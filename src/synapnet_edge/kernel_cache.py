@@ -48,10 +48,8 @@ def compiled(kind: str, sources: Iterable[Path], *, wait: str, **options: Any) -
             flush=True,
         )
     started = time.perf_counter()
-    wanted = {
-        "CACHE_DIR": str(folder),
-        **options,
-    }  # read when a function is decorated, that is, by its import
+    # Read when a function is decorated, that is, by its import.
+    wanted = {"CACHE_DIR": str(folder), **options}
     before = {name: getattr(numba.config, name) for name in wanted}
     try:
         for name, value in wanted.items():

@@ -98,7 +98,8 @@ def finetune(
     bfloat16 = use_bfloat16(config.autocast, device)
     meter = _Meter(config)
     model.train()
-    source, memories = iter(batches), [Haystacks(net) for net in (model, teacher)]
+    memories = [None if net is None else Haystacks(net) for net in (model, teacher)]
+    source = iter(batches)
     with (
         _evaluated(teacher),
         tqdm(total=config.steps, desc="finetune", unit="step", disable=not progress) as bar,
@@ -123,9 +124,9 @@ def finetune(
     return meter.history()
 
 
-def _store(memory: Haystacks, batch: TaskBatch, behind: Behind | None) -> EntryStore | None:
+def _store(memory: Haystacks | None, batch: TaskBatch, behind: Behind | None) -> EntryStore | None:
     """What the rows begin with, if they stand behind something; None too for a teacher that is not there."""
-    if behind is None or memory.model is None:
+    if behind is None or memory is None:
         return None
     rng = np.random.default_rng(behind.seed)
     return memory.stand_behind(batch.input_ids, behind.kinds, behind.tokens, behind.most, rng)
