@@ -22,7 +22,7 @@ from synapnet_edge.training.retention_examples import (
     shuffled,
     with_label_noise,
 )
-from synapnet_edge.training.retention_ranking import grouped_ranking
+from synapnet_edge.training.retention_ranking import decisions, grouped_ranking, pairwise_loss, side_by_side
 
 SMALL = {"documents": 6, "length": 128, "epochs": 2, "groups": 4, "batch": 2}
 
@@ -110,7 +110,7 @@ def planted(n_groups: int, seed: int, signal: bool) -> Examples:
 
 
 def test_classifier_learns_content_and_shuffled_labels_teach_nothing():
-    settings = RetentionSettings(epochs=15, minibatch=128)
+    settings = RetentionSettings(epochs=15, decisions=3)
     train, validation = planted(30, 0, True), planted(20, 1, True)
     _, history = fit(Sides(train, validation, None), settings, 0, False)
     assert history[-1]["validation_auc"] > 0.9 and np.isnan(history[-1]["task_auc"])
@@ -118,6 +118,37 @@ def test_classifier_learns_content_and_shuffled_labels_teach_nothing():
     control = Sides(shuffled(train, order), shuffled(validation, order), None)
     _, control = fit(control, settings, 0, False)
     assert abs(control[-1]["validation_auc"] - 0.5) < 0.1
+
+
+def test_pairs_weigh_by_the_difference_of_their_labels():
+    # Labels 1, 0.5, 0: pairs (a, b), (a, c), (b, c) weigh 0.5, 1 and 0.5; the scores put c first.
+    score, label = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.5, 0.0]])
+    one, two = np.log1p(np.exp(1.0)), np.log1p(np.exp(2.0))
+    expected = (0.5 * one + 1.0 * two + 0.5 * one) / 2.0
+    found = pairwise_loss(score, label, torch.ones(1, 3, dtype=torch.bool))
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_loss_sees_neither_padding_nor_the_level_of_a_decision():
+    generator = torch.Generator().manual_seed(0)
+    score, label = (torch.rand(2, 5, generator=generator) for _ in range(2))
+    index, live = side_by_side([torch.arange(5), torch.arange(5, 8)])
+    whole = pairwise_loss(score.flatten()[index], label.flatten()[index], live)
+    apart = [
+        pairwise_loss(score[:1], label[:1], torch.ones(1, 5, dtype=torch.bool)),
+        pairwise_loss(score[1:, :3], label[1:, :3], torch.ones(1, 3, dtype=torch.bool)),
+    ]
+    torch.testing.assert_close(whole, sum(apart) / 2)
+    lifted = score + torch.tensor([[3.0], [-7.0]])
+    torch.testing.assert_close(pairwise_loss(lifted.flatten()[index], label.flatten()[index], live), whole)
+    assert float(pairwise_loss(score, torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool))) == 0.0
+
+
+def test_a_decision_holds_all_of_its_examples_and_no_other_ones():
+    data = planted(5, 0, True)
+    members = decisions(data)
+    assert torch.equal(torch.cat(members), torch.arange(len(data.group)))
+    assert [int(data.group[x].unique()) for x in members] == [0, 1, 2, 3, 4]
 
 
 def test_shuffling_stays_inside_each_group():

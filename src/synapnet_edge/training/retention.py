@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from tqdm import tqdm
 
 from synapnet_edge.memory.retention import RetentionClassifier
@@ -23,7 +22,14 @@ from synapnet_edge.training.retention_examples import (
     shuffled,
     with_label_noise,
 )
-from synapnet_edge.training.retention_ranking import best_of, feature_aucs, grouped_ranking
+from synapnet_edge.training.retention_ranking import (
+    best_of,
+    decisions,
+    feature_aucs,
+    grouped_ranking,
+    pairwise_loss,
+    side_by_side,
+)
 
 # Of the tasks the model was trained on; the eviction grid's own tasks are left out: they are a transfer.
 DEFAULT_MIXTURE: dict[str, float] = {
@@ -55,8 +61,8 @@ class RetentionSettings:
         Documents per pass of the model.
     groups : int
         Decisions per document: random (chunk, layer) pairs, all of whose entries become examples.
-    hidden, learning_rate, minibatch
-        Width of the classifier, Adam's first rate (a cosine takes it to 0), examples per step.
+    hidden, learning_rate, decisions
+        Width of the classifier, Adam's first rate (a cosine takes it to 0), decisions per step.
     holdout : float
         Share of documents.
     top_share : float
@@ -73,12 +79,12 @@ class RetentionSettings:
     groups: int = 12
     hidden: int = 8
     learning_rate: float = 1e-2
-    minibatch: int = 1024
+    decisions: int = 4
     holdout: float = 0.25
     top_share: float = 0.2
 
     def __post_init__(self) -> None:
-        for key in ("documents", "length", "epochs", "readouts", "batch", "groups", "hidden", "minibatch"):
+        for key in ("documents", "length", "epochs", "readouts", "batch", "groups", "hidden", "decisions"):
             if getattr(self, key) < 1:
                 raise ValueError(f"retention: {key} must be at least 1, got {getattr(self, key)}")
         if not 1 <= self.validation_documents < self.documents:
@@ -195,21 +201,21 @@ def fit(
     classifier.feature_std.copy_(train.features.std(dim=0).clamp_min(1e-3))
     optimizer = torch.optim.Adam(classifier.parameters(), lr=settings.learning_rate)
     order = torch.Generator().manual_seed(seed)
-    label = precedence(train)
-    steps = settings.epochs * -(-len(label) // settings.minibatch)
+    label, members = precedence(train), decisions(train)
+    steps = settings.epochs * -(-len(members) // settings.decisions)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history = []
     for epoch in tqdm(range(settings.epochs), desc="retention fit", unit="epoch", disable=not progress):
         total = 0.0
-        for index in torch.randperm(len(label), generator=order).split(settings.minibatch):
-            predicted = classifier(train.values[index], train.features[index])
-            loss = F.binary_cross_entropy_with_logits(predicted, label[index])
+        for chosen in torch.randperm(len(members), generator=order).split(settings.decisions):
+            index, live = side_by_side([members[i] for i in chosen])
+            loss = pairwise_loss(classifier(train.values[index], train.features[index]), label[index], live)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             cosine.step()
-            total += float(loss.detach()) * len(index)
-        losses = {"epoch": epoch + 1, "train_loss": total / len(label)}
+            total += float(loss.detach()) * len(chosen)
+        losses = {"epoch": epoch + 1, "train_loss": total / len(members)}
         history.append(losses | _validate(classifier, sides, settings))
     return classifier, history
 
@@ -261,8 +267,11 @@ def _validate(classifier: RetentionClassifier, sides: Sides, settings: Retention
             continue
         predicted = classifier(data.values, data.features)
         if name == "validation":
-            loss = F.binary_cross_entropy_with_logits(predicted, precedence(data))
-            found["validation_loss"] = float(loss)
+            label, members, total = precedence(data), decisions(data), 0.0
+            for start in range(0, len(members), settings.decisions):
+                index, live = side_by_side(members[start : start + settings.decisions])
+                total += float(pairwise_loss(predicted[index], label[index], live)) * len(index)
+            found["validation_loss"] = total / len(members)
         auc, correlation = grouped_ranking(
             predicted.numpy(), data.future.numpy(), data.group.numpy(), settings.top_share
         )

@@ -1,12 +1,53 @@
-"""How well scores order the entries that compete for the same bytes."""
+"""How well scores order the entries that compete for the same bytes: the loss and the measures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.stats import rankdata
+from torch import Tensor
 
 from synapnet_edge.memory.retention import FEATURES
 from synapnet_edge.training.retention_examples import Examples
+
+
+def decisions(data: Examples) -> list[Tensor]:
+    """int64 indices of the examples of every decision; a decision's examples stand next to each other."""
+    sizes = torch.unique_consecutive(data.group, return_counts=True)[1]
+    return list(torch.arange(len(data.group)).split(sizes.tolist()))
+
+
+def side_by_side(members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Indices [G, m] of the examples of G decisions, live [G, m] bool: false where one has fewer than m."""
+    index = torch.nn.utils.rnn.pad_sequence(list(members), batch_first=True, padding_value=-1)
+    return index.clamp_min(0), index >= 0
+
+
+def pairwise_loss(score: Tensor, label: Tensor, live: Tensor) -> Tensor:
+    """Logistic loss of every pair of entries that compete, weighted by how far their labels are apart.
+
+    RankNet (Burges et al., 2005, eq. 3) for pairs whose order is known, mean over decisions: only differences
+    within a decision count, so that nothing has to be learned of the level of a layer or of a late chunk.
+
+    Parameters
+    ----------
+    score, label : Tensor
+        float32 [G, m].
+    live : Tensor
+        bool [G, m], false for padding.
+
+    Returns
+    -------
+    Tensor
+        Scalar; a decision all of whose labels are equal adds 0. Takes G m^2 numbers.
+    """
+    pairs = (live[:, :, None] & live[:, None, :]).float()
+    weight = (label[:, :, None] - label[:, None, :]).clamp_min(0.0) * pairs
+    loss = weight * F.softplus(score[:, None, :] - score[:, :, None])
+    return (loss.sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp_min(1e-6)).mean()
 
 
 def grouped_ranking(
