@@ -7,6 +7,7 @@ from typing import Any
 
 from synapnet_edge.cells import grids
 from synapnet_edge.config_relations import cell_blocks, deploy_blocks
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.schema_check import Key, Problem, unknown_name
 
 
@@ -39,8 +40,10 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
         ("baselines", ("run", "baselines"), config["run"]["baselines"]),
         ("variants", ("quantize", "variants"), config["quantize"]["variants"]),
         ("variants", ("paired", "against"), config["paired"]["against"]),
-        ("policies", ("eviction", "policies"), eviction["policies"]),
-        ("policies", ("eviction_cost", "policies"), config["eviction_cost"]["policies"]),
+        *(
+            ("policies", (block, "policies"), [split_policy(name)[0] for name in config[block]["policies"]])
+            for block in ("eviction", "eviction_cost")
+        ),
         ("tasks", ("eviction", "tasks"), eviction["tasks"]),
         ("tasks", ("retention", "held_out"), config["retention"]["held_out"]),
         ("tasks", ("pretrain", "probe", "tasks"), config["pretrain"]["probe"]["tasks"]),

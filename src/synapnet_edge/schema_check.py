@@ -73,7 +73,7 @@ def _explain(error: ValidationError) -> Iterator[Problem]:
         choices = [str(choice) for choice in limit]
         hint = ' (YAML reads a bare off as false: write "off")' if found is False and "off" in choices else ""
         yield Problem(key, repr(found), f"one of {', '.join(choices)}{hint or did_you_mean(found, choices)}")
-    elif rule in _EXPECTED:
+    elif rule in _EXPECTED and not (rule == "pattern" and "description" in error.schema):
         shown = f"{len(found)} entries" if rule in ("minItems", "maxItems") else repr(found)
         yield Problem(key, shown, _EXPECTED[rule].format(limit))
     else:

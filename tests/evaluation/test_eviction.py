@@ -101,6 +101,19 @@ def test_measured_bytes_keep_the_budget_and_tiers_hold_more_entries(measured, ta
     assert tables["expected_attention"]["state_bytes"].min() > 0 == tables["fifo"]["state_bytes"].max()
 
 
+def test_formats_behind_a_name_are_those_of_the_store(model, tables):
+    grid = GRID | {"budgets": [0.2], "query_aware": False}
+    held = {
+        name: run_policy(model, name, grid, seed=5, progress=False)[0]
+        for name in ("baee+fp16", "baee+fp16+int8", "fifo+int8")
+    }
+    entries = {name: cells["entries"].mean() for name, cells in held.items()}
+    tight = {name: table[table["budget"] == 0.2]["entries"].mean() for name, table in tables.items()}
+    assert set(held["baee+fp16"]["policy"]) == {"baee+fp16"}
+    assert entries["baee+fp16"] == tight["fifo"] < entries["baee+fp16+int8"] <= tight["baee"]
+    assert entries["fifo+int8"] > tight["fifo"]
+
+
 def test_the_oracle_holds_what_an_oracle_would_keep(tables):
     tight = {name: table[table["budget"] == 0.2]["precision"].mean() for name, table in tables.items()}
     assert tight["oracle"] == max(tight.values()) and tight["oracle"] > 0.6 > tight["random"]

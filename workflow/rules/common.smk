@@ -8,6 +8,7 @@ from synapnet_edge.artifacts import code_fingerprint, config_hash
 from synapnet_edge.cells import task_names, tokens_of
 from synapnet_edge.config_files import ConfigError, validate_config
 from synapnet_edge.driver_lock import note_driver, release_stale_lock
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.provenance import ROOT, stage_code
 from synapnet_edge.results_tree import DENSE, MACHINE, MANIFESTS, TABLES
 from synapnet_edge.threads import put_checkout_first
@@ -57,7 +58,7 @@ wildcard_constraints:
     suite="|".join(SUITES),
     tier="|".join([*CATALOGUE["tiers"], *DEPLOY["devices"]]),
     random_model="|".join(DEPLOY["random"]) or "no_random_model",
-    policy="|".join(CATALOGUE["policies"]),
+    policy=f"(?:{'|'.join(CATALOGUE['policies'])})(?:[+][a-z0-9]+)*",
     name="|".join(CATALOGUE["figures"]),
     experiment="|".join(EXPERIMENTS),
     baseline="|".join(LONGBENCH["baselines"]),

@@ -134,7 +134,6 @@ rule eviction_cost:
     threads: all_cores
     params:
         settings=config["eviction_cost"],
-        tiers=config["eviction"].get("tiers", {}),
-        code=code("eviction_cost", "policies", tuple(config["eviction_cost"]["policies"])),
+        code=code("eviction_cost", "policies", tuple({split_policy(name)[0] for name in config["eviction_cost"]["policies"]})),
     script:
         "../scripts/eviction_cost.py"

@@ -109,7 +109,7 @@ def backends_files():
 
 def policy_code(wildcards):
     """`code` of one policy's cells: a change in another policy's file does not touch them."""
-    policy = CATALOGUE["policies"][wildcards.policy]
+    policy = CATALOGUE["policies"][split_policy(wildcards.policy)[0]]
     return picked_code("eviction_grid", policy, *(CATALOGUE["tasks"][task] for task in EVICTION["tasks"]))
 
 
@@ -119,7 +119,7 @@ def eviction_inputs(wildcards):
         "model": f"results/quantize/{EVICTION['model']}/seed{{seed}}/{EVICTION['variant']}.safetensors",
         "classifier": "results/eviction/retention/seed{seed}.safetensors",
     }
-    if wildcards.policy == "locret":
+    if split_policy(wildcards.policy)[0] == "locret":
         files["heads"] = "results/eviction/locret/seed{seed}.safetensors"
     return files
 

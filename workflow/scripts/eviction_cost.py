@@ -13,7 +13,7 @@ with job(snakemake.log[0], 1) as started:
     params, output = snakemake.params, Path(snakemake.output.table)
     model = load_model(Path(snakemake.input.model))
     classifier = RetentionClassifier.load(Path(snakemake.input.classifier))
-    cost, growth = cost_tables(model, params.settings, classifier=classifier, tiers=params.tiers)
+    cost, growth = cost_tables(model, params.settings, classifier=classifier)
     write_table(output, cost)
     write_table(snakemake.output.growth, growth)
     write_manifest(output, stage="eviction_cost", config=params.settings, code=params.code, started=started)

@@ -11,6 +11,7 @@ with job(snakemake.log[0], snakemake.threads) as started:
     from synapnet_edge.evaluation.eviction import run_policy
     from synapnet_edge.memory.retention import RetentionClassifier
     from synapnet_edge.memory.scoring.locret import load_heads
+    from synapnet_edge.policy_names import split_policy
     from synapnet_edge.quantization.checkpoint import load_model
     from synapnet_edge.training.objective import use_bfloat16
 
@@ -22,7 +23,7 @@ with job(snakemake.log[0], snakemake.threads) as started:
         params.settings,
         seed=seed,
         classifier=RetentionClassifier.load(Path(snakemake.input.classifier)),
-        heads=load_heads(Path(snakemake.input.heads)) if policy == "locret" else None,
+        heads=load_heads(Path(snakemake.input.heads)) if split_policy(policy)[0] == "locret" else None,
         autocast=use_bfloat16(params.autocast, torch.device("cpu")),
     )
     write_table(output, cells)

@@ -37,6 +37,7 @@ from synapnet_edge.memory.retention import RetentionClassifier
 from synapnet_edge.memory.store import EpisodicStore
 from synapnet_edge.memory.traces import ReadTrace
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.tasks.base import TaskBatch
 from synapnet_edge.tasks.catalog import TASKS
 
@@ -73,7 +74,7 @@ def run_policy(
     model : SynapNetEdge
         Classification head.
     policy : str
-        Name in `POLICIES`.
+        Name in `POLICIES`, with entry formats behind it or without (`policy_names`).
     cfg : mapping
         See `EvictionGrid`.
     seed : int
@@ -100,7 +101,7 @@ def run_policy(
         `ROW_COLUMNS`, one line per row: correct, and held in the layer that reads it.
     """
     grid = EvictionGrid.from_dict(cfg)
-    POLICIES.get(policy)
+    POLICIES.get(split_policy(policy)[0])
     if model.cfg.head != "classification":
         raise ValueError(f"eviction needs a classification head, the model has head={model.cfg.head!r}")
     model.eval()
@@ -162,10 +163,9 @@ def _stream_all(
     aware: bool,
     width: int,
 ) -> Iterator[tuple[tuple[float, bool], Streamed]]:
-    name, depth = cell["policy"], model.cfg.depth
+    (name, tiers), depth = split_policy(cell["policy"]), model.cfg.depth
     budgets = {share: int(share * full_bytes(model, cell["length"])) for share in grid.budgets}
     for share, budget in budgets.items():
-        tiers = grid.tiers_of(name)
         store = EpisodicStore(depth, make_policy(name, **chosen), budget_bytes=budget, tiers=tiers)
         yield (share, False), stream_budgeted(model, part, store, width)
     if aware:

@@ -36,8 +36,6 @@ class EvictionGrid:
         Rows per cell, the same for every policy and budget.
     batch : int
         Rows streamed at once.
-    tiers : mapping
-        Policy to tiers. Without an entry: all three for "baee", FP16 for the others.
     query_aware : bool
         Whether policies that can use the question's reads are also measured when they have seen it.
     """
@@ -48,7 +46,6 @@ class EvictionGrid:
     lengths: tuple[int, ...]
     samples: int
     batch: int = 32
-    tiers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     query_aware: bool = False
 
     def __post_init__(self) -> None:
@@ -81,11 +78,6 @@ class EvictionGrid:
             )
         fixed = {key: tuple(value) if isinstance(value, list) else value for key, value in cfg.items()}
         return cls(**fixed)
-
-    def tiers_of(self, policy: str) -> tuple[str, ...]:
-        """Entry formats a policy may use."""
-        default = ("fp16", "int8", "summary") if policy == "baee" else ("fp16",)
-        return tuple(self.tiers.get(policy, default))
 
     def cells(self) -> list[tuple[str, str, int]]:
         """(task, place, length); a task that cannot place its target has one place."""

@@ -17,6 +17,7 @@ from synapnet_edge.memory.store import EpisodicStore
 from synapnet_edge.memory.tiers import entry_bytes
 from synapnet_edge.models.state import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.profiling.memory import rss_bytes
 from synapnet_edge.profiling.timing import median_interval
 
@@ -33,10 +34,9 @@ def cost_tables(
     cfg: Mapping[str, Any],
     *,
     classifier: RetentionClassifier | None = None,
-    tiers: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`round_times` and `stream_overhead` as one table, and `growth`, from the block `eviction_cost`."""
-    names, tiers = list(cfg["policies"]), dict(tiers or {})
+    names = list(cfg["policies"])
     # First, and the bounded stream before the other: what a process has freed may stay resident and would
     # hide what a later stream needs.
     grown = growth(
@@ -46,7 +46,7 @@ def cost_tables(
         readings=cfg["readings"],
         policy=_policy(names[0], model.cfg.dim, model.cfg.depth, classifier),
     )
-    shape = {"dim": model.cfg.dim, "heads": model.cfg.heads, "tiers": tiers}
+    shape = {"dim": model.cfg.dim, "heads": model.cfg.heads}
     rounds = round_times(names, cfg["entries"], repeats=cfg["repeats"], **shape)
     streams = stream_overhead(
         model,
@@ -55,7 +55,6 @@ def cost_tables(
         budget_share=cfg["budget_share"],
         repeats=cfg["stream_repeats"],
         classifier=classifier,
-        tiers=tiers,
     )
     return pd.concat([rounds, streams], ignore_index=True), grown
 
@@ -67,7 +66,6 @@ def round_times(
     dim: int,
     heads: int,
     repeats: int,
-    tiers: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Milliseconds of one eviction round of a full store of one layer and stream, when 32 entries arrive.
 
@@ -77,14 +75,12 @@ def round_times(
     Parameters
     ----------
     policies : sequence of str
-        The oracle, which is no method, is refused.
+        Names as in `policy_names`; the oracle, which is no method, is refused.
     entries : sequence of int
         Sizes of the store; one that the free memory cannot hold is left out with a note in `method`.
     dim, heads : int
     repeats : int
         Timed rounds of every policy and size.
-    tiers : mapping
-        Policy to tiers; FP16 without an entry.
     """
     lines = []
     for size in entries:
@@ -93,21 +89,18 @@ def round_times(
         names = list(policies) if needed < free else []
         for name in policies if not names else ():
             note = f"not measured: {needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free"
-            lines.append(_line("round", name, tiers.get(name), size, [], "ms", note))
+            lines.append(_line("round", name, size, [], "ms", note))
         # One size at a time in memory; of it, one policy after the other at very large sizes.
         together = [names] if needed * len(names) < free else [[name] for name in names]
         for group in together:
-            stores = {name: _full_store(name, size, dim, heads, tiers.get(name)) for name in group}
+            stores = {name: _full_store(name, size, dim, heads) for name in group}
             times: dict[str, list[float]] = {name: [] for name in group}
             for turn in range(repeats + 2):
                 for name, store in stores.items():
                     took = _one_round(store, dim, heads, size, turn)
                     if turn >= 2:  # the first rounds allocate
                         times[name].append(1e3 * took)
-            lines += [
-                _line("round", n, tiers.get(n), size, t, "ms", "full store, 1 layer")
-                for n, t in times.items()
-            ]
+            lines += [_line("round", n, size, t, "ms", "full store, 1 layer") for n, t in times.items()]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -119,7 +112,6 @@ def stream_overhead(
     budget_share: float,
     repeats: int,
     classifier: RetentionClassifier | None = None,
-    tiers: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Time of eviction in a stream: microseconds a token, its share of the wall time, and against fifo.
 
@@ -149,7 +141,7 @@ def stream_overhead(
                 model.cfg.depth,
                 _policy(name, model.cfg.dim, model.cfg.depth, classifier),
                 entries_per_layer=size,
-                tiers=tiers.get(name, ("fp16",)),
+                tiers=split_policy(name)[1],
             )
             clock = _Clock(store)
             started = time.perf_counter()
@@ -168,9 +160,7 @@ def stream_overhead(
             ),
         }
         method = f"{tokens} tokens, {model.cfg.depth} layers"
-        lines += [
-            _line(kind, name, tiers.get(name), size, t, unit, method) for kind, (t, unit) in kinds.items()
-        ]
+        lines += [_line(kind, name, size, t, unit, method) for kind, (t, unit) in kinds.items()]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -254,6 +244,7 @@ class _Clock:
 
 def _policy(name: str, dim: int, layers: int, classifier: RetentionClassifier | None = None) -> Policy:
     """A policy with what it needs; weights are random where only the time of their products counts."""
+    name = split_policy(name)[0]
     if name == "oracle":
         raise ValueError("the oracle is no method: its time says nothing")
     if name == "baee":
@@ -263,9 +254,9 @@ def _policy(name: str, dim: int, layers: int, classifier: RetentionClassifier | 
     return POLICIES.get(name)()
 
 
-def _full_store(name: str, size: int, dim: int, heads: int, tiers: tuple[str, ...] | None) -> EpisodicStore:
+def _full_store(name: str, size: int, dim: int, heads: int) -> EpisodicStore:
     policy = _policy(name, dim, 1)
-    store = EpisodicStore(1, policy, entries_per_layer=size, tiers=tuple(tiers or ("fp16",)))
+    store = EpisodicStore(1, policy, entries_per_layer=size, tiers=split_policy(name)[1])
     # In one write: filling is not what is timed.
     _write(store, 2 * size if len(store.tiers) > 1 else size, dim, heads, 0)
     store.end_chunk()
@@ -293,7 +284,7 @@ def _write(store: EpisodicStore, count: int, dim: int, heads: int, first: int) -
 
 
 def _line(
-    metric: str, policy: str, tiers: Any, entries: int, samples: list[float], unit: str, method: str
+    metric: str, policy: str, entries: int, samples: list[float], unit: str, method: str
 ) -> dict[str, Any]:
     if samples:
         found = median_interval(samples)
@@ -301,7 +292,7 @@ def _line(
     else:
         value = low = high = float("nan")
     return {
-        "metric": metric, "policy": policy, "tiers": "+".join(tiers or ("fp16",)), "entries": entries,
+        "metric": metric, "policy": policy, "tiers": "+".join(split_policy(policy)[1]), "entries": entries,
         "value": value, "unit": unit, "ci_low": low, "ci_high": high, "repeats": len(samples),
         "method": method,
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.reporting import text
 from synapnet_edge.reporting.findings import Goal
 
@@ -21,13 +22,17 @@ STREAM_SHARE, STREAM_MICROSECONDS = 3.0, 5.0
 
 
 def grid_goals(evicted: pd.DataFrame) -> list[Goal]:
-    """How often baee is best, in interpretable query-agnostic cells."""
+    """How often baee is best among policies, in interpretable query-agnostic cells.
+
+    The bound is left out, and so is baee with fewer entry formats than its own.
+    """
     names = (
         f"Eviction grid: baee best or within its interval of the best in {BEST_SHARE:.0%} of cells",
         f"Eviction grid: baee strictly best in {STRICT_SHARE:.0%} of cells",
     )
     cells = evicted[evicted["interpretable"].astype(bool) & ~evicted["query_aware"].astype(bool)]
-    cells = cells[cells["policy"] != BOUND]
+    base = cells["policy"].map(lambda name: split_policy(name)[0])
+    cells = cells[(base != BOUND) & ((base != SUBJECT) | (cells["policy"] == SUBJECT))]
     keys = ["task", "position", "length", "budget"]
     near = strict = total = 0
     for _, cell in cells.groupby(keys):
