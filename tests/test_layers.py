@@ -26,6 +26,7 @@ LAYERS = [
         "schema_check",
         "driver_lock",
         "bars",
+        "policy_names",
         "kernel_cache",
         "simd",
     },

@@ -115,6 +115,9 @@ rule eviction_paired:
         "../scripts/eviction_paired.py"
 
 
+COST_POLICIES = tuple(sorted({split_policy(name)[0] for name in config["eviction_cost"]["policies"]}))
+
+
 rule eviction_cost:
     """Time eviction rounds and streams, and follow the memory of a long one; alone on the machine."""
     input:
@@ -134,6 +137,6 @@ rule eviction_cost:
     threads: all_cores
     params:
         settings=config["eviction_cost"],
-        code=code("eviction_cost", "policies", tuple({split_policy(name)[0] for name in config["eviction_cost"]["policies"]})),
+        code=code("eviction_cost", "policies", COST_POLICIES),
     script:
         "../scripts/eviction_cost.py"
