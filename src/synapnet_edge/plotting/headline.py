@@ -125,6 +125,8 @@ def _memory(ax: Axes, grid: pd.DataFrame) -> str:
         return ""
     from synapnet_edge.evaluation.statistics import wilson_interval
 
+    task = grid["task"].iloc[0]  # the first one that the configuration names
+    grid = grid[grid["task"] == task]
     place = "early" if "early" in set(grid["position"]) else sorted(set(grid["position"]))[0]
     grid = grid[grid["position"] == place]
     grid = grid[grid["length"] == grid["length"].max()]
@@ -154,7 +156,7 @@ def _memory(ax: Axes, grid: pd.DataFrame) -> str:
     ax.legend(fontsize=7.5, ncols=2)
     counts = grid.groupby(["policy", "budget"])["n"].sum()
     length = int(grid["length"].max())
-    return f"asked record {place} in {length} tokens, n = {style.span_text(counts)} over all seeds."
+    return f"{task}, asked record {place} in {length} tokens, n = {style.span_text(counts)} over all seeds."
 
 
 def _speed(ax: Axes, deploy: pd.DataFrame, model: str | None) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TARGETED = ("ssm", "attention")  # components the forerunner's compression of "targeted parameters" counts
+PRESSURE = "reference/memory_pressure_niah"  # the task of its retention
 
 
 class Ours(NamedTuple):
@@ -86,8 +87,9 @@ def _parameters(retention: pd.DataFrame) -> Ours:
 
 
 def _retained(evicted: pd.DataFrame, policy: str) -> Ours:
-    """Targets held at the smallest budget and the longest length, the needle early in the input."""
+    """Targets held at the smallest budget and the longest length, the needle early in the published task."""
     mine = evicted[(evicted["policy"] == policy) & (evicted["position"] == "early")]
+    mine = mine[mine["task"] == PRESSURE]
     if mine.empty:
         return NONE
     mine = mine[mine["length"] == mine["length"].max()]
