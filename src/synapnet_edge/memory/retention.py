@@ -17,9 +17,9 @@ _KIND = "retention_classifier"
 
 
 class RetentionClassifier(nn.Module):
-    """MLP (D+4) -> h -> h -> 1 that orders the entries of one layer by their future read mass.
+    """MLP (D+4) -> h -> h -> 1 that orders a layer's entries by how sharply later questions read them.
 
-    It is trained on the order, by that mass, of the entries that compete with each other. Parameters:
+    It is trained on the order, by that share, of the entries that compete with each other. Parameters:
     h (D + 4) + h^2 + 3 h + 1, that is 1,657 at D = 192 and h = 8, and 3,441 at h = 16.
 
     Parameters

@@ -79,7 +79,7 @@ CLAIMS: dict[str, Claim] = {
     "retention_auc": Claim(
         "retention classifier, validation ROC-AUC",
         "0.907 ± 0.005 (3 seeds)",
-        "ours predicts future read mass on documents it was not trained on, mean over decisions",
+        "ours predicts later questions' reads on documents it was not trained on, mean over decisions",
     ),
     "classifier_parameters": Claim("retention classifier, parameters", "about 3.3K", "–"),
     "baee_early": Claim(

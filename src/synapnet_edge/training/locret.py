@@ -19,6 +19,7 @@ from synapnet_edge.models.state import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 from synapnet_edge.tasks.base import split_id
 from synapnet_edge.tasks.mixture import Mixture
+from synapnet_edge.training.question_reads import question_tokens
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,7 @@ def record(
     batch = Mixture(settings.mixture).batch(rng, 1, settings.length, settings.readouts)
     device = model.embed.token.weight.device
     ids = torch.from_numpy(np.ascontiguousarray(batch.input_ids)).to(device)
-    asked = torch.zeros(ids.shape, dtype=torch.bool, device=device)
-    # The token whose read-out is scored, and the one before it, which names what is asked.
-    for back in (0, 1):
-        asked.scatter_(1, torch.from_numpy(batch.target_pos - back).clamp_min(0).to(device), True)
-    store = _Recorder(asked)
+    store = _Recorder(question_tokens(batch).to(device))
     with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
         model.step(ids, model.init_state(1, store=store))
     if not store.labels:

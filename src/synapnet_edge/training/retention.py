@@ -1,4 +1,4 @@
-"""Train the retention classifier on what full-memory passes really read later."""
+"""Train the retention classifier on what the questions of full-memory passes read later."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class RetentionSettings:
         Tokens of a document.
     epochs : int
     mixture : mapping
-        Task to weight.
+        Task to weight; of weights only whether they are 0 counts: the memory serves every task alike.
     held_out : tuple of str
         A family of tasks no training document is drawn from, also when the mixture has them: the
         classifier is tested on as many documents of these as there are validation documents.
     readouts : int
-        Questions per document.
+        Questions per document: their reads are the labels.
     batch : int
         Documents per pass of the model.
     groups : int
@@ -66,7 +66,7 @@ class RetentionSettings:
     holdout : float
         Share of documents.
     top_share : float
-        For the AUC, an entry is positive if it is in this share of its group by future mass.
+        For the AUC, an entry is positive if it is in this share of its group by what is read of it.
     """
 
     documents: int = 64
@@ -74,7 +74,7 @@ class RetentionSettings:
     epochs: int = 20
     mixture: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_MIXTURE))
     held_out: tuple[str, ...] = ("reference/variable_track", "ruler/vt", "ruler/vt_1")
-    readouts: int = 8
+    readouts: int = 24
     batch: int = 8
     groups: int = 12
     hidden: int = 8
@@ -102,7 +102,7 @@ class RetentionSettings:
     @property
     def training_mixture(self) -> dict[str, float]:
         """Tasks that training and validation documents are drawn from."""
-        return {task: w for task, w in self.mixture.items() if w > 0 and task not in self.held_out}
+        return {task: 1.0 for task, w in self.mixture.items() if w > 0 and task not in self.held_out}
 
     @classmethod
     def from_dict(cls, cfg: Mapping[str, Any]) -> RetentionSettings:

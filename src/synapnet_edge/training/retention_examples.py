@@ -1,4 +1,4 @@
-"""Examples for the retention classifier: entries at a moment of decision, and what was read of them later."""
+"""Examples for the retention classifier: entries at a moment of decision, and what questions read of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from synapnet_edge.memory.retention import RetentionClassifier
 from synapnet_edge.memory.traces import ReadTrace
-from synapnet_edge.models.state import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
+from synapnet_edge.tasks.base import TaskBatch
 from synapnet_edge.tasks.mixture import Mixture
+from synapnet_edge.training.question_reads import QuestionReads, question_tokens
 
 
 class Examples(NamedTuple):
@@ -26,7 +27,7 @@ class Examples(NamedTuple):
     values, features : Tensor
         float16 [n, D] and float32 [n, 4]: all the classifier sees.
     future : Tensor
-        float32 [n], read mass received in later chunks.
+        float32 [n], the largest share of a question's read that it gets in later chunks, over heads.
     group : Tensor
         int64 [n], the decision (document, chunk, layer) an example belongs to.
     """
@@ -70,8 +71,7 @@ def collect_side(
     drawn, parts = Mixture(mixture), []
     for start in range(0, documents, batch):
         size = min(batch, documents - start)
-        ids = drawn.batch(rng, size, length, readouts).input_ids
-        store, slots = _full_pass(model, np.ascontiguousarray(ids), autocast)
+        store, slots = _full_pass(model, drawn.batch(rng, size, length, readouts), autocast)
         parts.append(_examples(model.cfg.depth, store, slots, size, groups, rng, len(parts)))
         if bar is not None:
             bar.update(size)
@@ -101,30 +101,33 @@ def with_label_noise(data: Examples, share: float, generator: torch.Generator) -
 
 
 def precedence(data: Examples) -> Tensor:
-    """Labels [n] in 0..1: the share of an entry's group that is read less than it, to the fourth power.
+    """Labels [n] in 0..1 that order the entries which compete for the same bytes.
 
-    Only the order of entries that compete for the same bytes matters, whatever the level of their group (a
-    late chunk has little future). The power puts the weight at the top, where it is decided what stays.
-    Entries that are read alike share their mean place.
+    Half of a label is the share of its group that is read less, to the fourth power, half is the read itself
+    as a share of the group's largest: the first puts the weight on the best fifth, the second on the very few
+    that a small budget keeps. The level of a group does not count (a late chunk has little future); entries
+    that are read alike share their mean place.
     """
     places = pd.Series(data.future.numpy()).groupby(data.group.numpy())
     share = (places.rank().to_numpy() - 1) / np.maximum(places.transform("size").to_numpy() - 1, 1)
-    return torch.from_numpy(share**4).float()
+    ratio = data.future.numpy() / np.maximum(places.transform("max").to_numpy(), 1e-9)
+    return torch.from_numpy((share**4 + ratio) / 2).float()
 
 
-def _full_pass(model: SynapNetEdge, ids: np.ndarray, autocast: bool) -> tuple[UnboundedStore, int]:
-    """Stream the documents [B, T] with unbounded memory; the store with its reads, and entries per chunk."""
-    store = UnboundedStore(record_mass=True)
-    state = model.init_state(len(ids), store=store)
+def _full_pass(model: SynapNetEdge, documents: TaskBatch, autocast: bool) -> tuple[QuestionReads, int]:
+    """Stream the documents with unbounded memory; the store with its reads, and entries per chunk."""
     device = model.embed.token.weight.device
+    ids = torch.from_numpy(np.ascontiguousarray(documents.input_ids)).to(device)
+    store = QuestionReads(question_tokens(documents).to(device))
+    state = model.init_state(len(ids), store=store)
     with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-        model.step(torch.from_numpy(ids).to(device), state)
+        model.step(ids, state)
     return store, state.slots
 
 
 def _examples(
     depth: int,
-    store: UnboundedStore,
+    store: QuestionReads,
     slots: int,
     documents: int,
     groups: int,
@@ -134,6 +137,7 @@ def _examples(
     """Examples of one full-memory pass; `block` makes the group numbers of passes distinct."""
     trace = ReadTrace.from_store(store, depth, slots)
     views = [store.read(layer) for layer in range(depth)]
+    later = [store.later(layer, trace.chunks) for layer in range(depth)]
     parts = []
     for row in range(documents):
         for choice in range(groups):
@@ -146,7 +150,7 @@ def _examples(
                 layer_fraction=layer / max(1, depth - 1),
             )
             values = views[layer].values[row, :, :alive].transpose(0, 1).flatten(1).half().cpu()
-            future = trace.future(chunk)[layer, row, :alive].float()
+            future = later[layer][chunk, row, :alive]
             number = (block * 4096 + row) * groups + choice
             parts.append(Examples(values, features, future, torch.full((alive,), number)))
     return _join(parts)

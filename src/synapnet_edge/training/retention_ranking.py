@@ -53,7 +53,7 @@ def pairwise_loss(score: Tensor, label: Tensor, live: Tensor) -> Tensor:
 def grouped_ranking(
     score: np.ndarray, future: np.ndarray, group: np.ndarray, top_share: float
 ) -> tuple[float, float]:
-    """Mean over groups of the AUC for "in the top share by future mass" and of Spearman's correlation.
+    """Mean over groups of the AUC for "in the top share by `future`" and of Spearman's correlation.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Retention by predicted future read mass."""
+"""Retention by what later questions are predicted to read."""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ def _retention_text(table: pd.DataFrame) -> str:
     )
     return (
         "## Retention classifier\n\n"
-        "Predicts which entries later chunks will read, from what is known when the decision is made. "
+        "Predicts which entries later questions will read, from what is known when the decision is made. "
         "Validation documents are not training documents, and unseen tasks are a family no training document "
         "has. AUC: an entry is in the top fifth of its decision "
-        "by future read mass; mean over decisions.\n\n"
+        "by the largest share of a later question's read; mean over decisions.\n\n"
         + (text.table(head, rows) if rows else "Not measured in this run.\n")
     )
