@@ -153,7 +153,7 @@ def _memory(ax: Axes, grid: pd.DataFrame) -> str:
     ax.set_ylim(-0.03, 1.06)
     ax.set_xlabel("budget (% of the bytes of the unbounded memory)")
     ax.set_ylabel("accuracy (share correct)")
-    ax.legend(fontsize=7.5, ncols=2)
+    ax.legend(fontsize=7.5, ncols=2, frameon=True, framealpha=0.9, edgecolor="none").set_zorder(50)
     counts = grid.groupby(["policy", "budget"])["n"].sum()
     length = int(grid["length"].max())
     return f"{task}, asked record {place} in {length} tokens, n = {style.span_text(counts)} over all seeds."
