@@ -38,7 +38,8 @@ def draw(tables: Tables, config: Mapping[str, Any]) -> Canvas:
         handles |= _accuracy(axes[0, index], table[key])
         _retention(axes[1, index], table[key])
         place = f"{position}, {style.short_count(int(length))} tokens"
-        axes[0, index].set_title(place if one_task else f"{task.split('/')[-1]}\n{place}")  # whole in the caption
+        name = task.split("/")[-1]  # the caption has the whole one
+        axes[0, index].set_title(place if one_task else f"{name}\n{place}")
         axes[1, index].set_xlabel("memory budget\n(% of unbounded)")
     axes[0, 0].set_ylabel("accuracy (share correct)")
     axes[1, 0].set_ylabel("retention (share of targets held)")
