@@ -137,6 +137,13 @@ def test_unknown_policy_lists_the_known_ones_and_near_matches(reference, tmp_pat
     assert "eviction.policies.1: found 'ranodm'" in text and "did you mean random?" in text and "baee" in text
 
 
+def test_entry_formats_behind_a_policy_are_checked_with_its_name(reference, tmp_path):
+    text = problem(reference, tmp_path, {"eviction": {"policies": ["baee+fp16", "fifo+int4"]}})
+    assert "eviction.policies.1: found 'fifo+int4'" in text and "+fp16+int8" in text and "[+]" not in text
+    text = problem(reference, tmp_path, {"eviction_cost": {"policies": ["beae+int8"]}})
+    assert "eviction_cost.policies.0: found 'beae'" in text and "did you mean baee?" in text
+
+
 def test_file_with_the_offending_key_is_named_not_the_last_one(reference, tmp_path):
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     first.write_text("deploy:\n  repeats: 1\n")

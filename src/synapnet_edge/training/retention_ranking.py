@@ -29,7 +29,7 @@ def side_by_side(members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def pairwise_loss(score: Tensor, label: Tensor, live: Tensor) -> Tensor:
     """Logistic loss of every pair of entries that compete, weighted by how far their labels are apart.
 
-    RankNet (Burges et al., 2005, eq. 3) for pairs whose order is known, mean over decisions: only differences
+    RankNet (Burges et al., 2005) for pairs whose order is known, mean over decisions: only differences
     within a decision count, so that nothing has to be learned of the level of a layer or of a late chunk.
 
     Parameters
