@@ -9,7 +9,7 @@ from synapnet_edge.policy_names import split_policy
     ("name", "expected"),
     [
         ("fifo", ("fifo", ("fp16",))),
-        ("baee", ("baee", ("fp16", "int8", "summary"))),
+        ("baee", ("baee", ("int8",))),
         ("baee+fp16", ("baee", ("fp16",))),
         ("streaming_llm+fp16+int8", ("streaming_llm", ("fp16", "int8"))),
     ],

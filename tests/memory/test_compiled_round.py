@@ -146,6 +146,7 @@ def test_scores_are_those_of_the_classifier(hidden, sizes):
     classifier = RetentionClassifier(12, hidden)
     classifier.feature_mean += torch.rand(4)
     classifier.feature_std += torch.rand(4)
+    torch.nn.init.normal_(classifier.direct)
     shape = (3, 2)
     parts = [
         {

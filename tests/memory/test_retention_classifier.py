@@ -7,7 +7,7 @@ from synapnet_edge.artifacts import ArtifactError, write_tensors
 from synapnet_edge.memory import RetentionClassifier
 
 
-@pytest.mark.parametrize(("dim", "hidden", "expected"), [(192, 8, 1657), (192, 16, 3441), (64, 32, 3297)])
+@pytest.mark.parametrize(("dim", "hidden", "expected"), [(192, 8, 1659), (192, 16, 3443), (64, 32, 3299)])
 def test_parameter_counts(dim, hidden, expected):
     assert RetentionClassifier(dim, hidden).n_parameters == expected
 
@@ -46,6 +46,8 @@ def test_content_is_all_that_the_first_layer_needs_of_a_value():
     values, features = torch.randn(5, 8), torch.randn(5, 4)
     scaled = (features - 0.5) / 2.0
     joined = torch.cat([torch.nn.functional.rms_norm(values, (8,)), scaled], dim=-1)
-    expected = classifier.layers(joined).squeeze(-1)
+    torch.nn.init.normal_(classifier.direct)
+    gain = classifier.direct[0] + classifier.direct[1] * features[:, 3]
+    expected = classifier.layers(joined).squeeze(-1) + gain * scaled[:, 0]
     assert torch.allclose(classifier.rank(classifier.content(values), features), expected, atol=1e-5)
     assert torch.allclose(classifier(values, features), expected, atol=1e-5)

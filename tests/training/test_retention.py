@@ -22,9 +22,9 @@ from synapnet_edge.training.retention_examples import (
     shuffled,
     with_label_noise,
 )
-from synapnet_edge.training.retention_ranking import decisions, grouped_ranking, pairwise_loss, side_by_side
+from synapnet_edge.training.retention_ranking import decisions, grouped_ranking, ranking_loss, side_by_side
 
-SMALL = {"documents": 6, "length": 128, "epochs": 2, "groups": 4, "batch": 2}
+SMALL = {"documents": 6, "holdout": 0.25, "length": 128, "epochs": 2, "groups": 4, "batch": 2}
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +120,13 @@ def test_classifier_learns_content_and_shuffled_labels_teach_nothing():
     assert abs(control[-1]["validation_auc"] - 0.5) < 0.1
 
 
-def test_pairs_weigh_by_the_difference_of_their_labels():
-    # Labels 1, 0.5, 0: pairs (a, b), (a, c), (b, c) weigh 0.5, 1 and 0.5; the scores put c first.
+def test_pairs_weigh_by_what_swapping_them_keeps_of_the_labels():
+    # Labels 1, 0.5, 0; the scores put c first, so that a, b and c have the ranks 3, 2 and 1.
     score, label = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.5, 0.0]])
     one, two = np.log1p(np.exp(1.0)), np.log1p(np.exp(2.0))
-    expected = (0.5 * one + 1.0 * two + 0.5 * one) / 2.0
-    found = pairwise_loss(score, label, torch.ones(1, 3, dtype=torch.bool))
+    stakes = 0.5 * np.log(3 / 2) * one + 1.0 * np.log(3) * two + 0.5 * np.log(2) * one
+    expected = stakes / (1.5 * np.log(3))
+    found = ranking_loss(score, label, torch.ones(1, 3, dtype=torch.bool))
     assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
@@ -133,15 +134,15 @@ def test_loss_sees_neither_padding_nor_the_level_of_a_decision():
     generator = torch.Generator().manual_seed(0)
     score, label = (torch.rand(2, 5, generator=generator) for _ in range(2))
     index, live = side_by_side([torch.arange(5), torch.arange(5, 8)])
-    whole = pairwise_loss(score.flatten()[index], label.flatten()[index], live)
+    whole = ranking_loss(score.flatten()[index], label.flatten()[index], live)
     apart = [
-        pairwise_loss(score[:1], label[:1], torch.ones(1, 5, dtype=torch.bool)),
-        pairwise_loss(score[1:, :3], label[1:, :3], torch.ones(1, 3, dtype=torch.bool)),
+        ranking_loss(score[:1], label[:1], torch.ones(1, 5, dtype=torch.bool)),
+        ranking_loss(score[1:, :3], label[1:, :3], torch.ones(1, 3, dtype=torch.bool)),
     ]
     torch.testing.assert_close(whole, sum(apart) / 2)
     lifted = score + torch.tensor([[3.0], [-7.0]])
-    torch.testing.assert_close(pairwise_loss(lifted.flatten()[index], label.flatten()[index], live), whole)
-    assert float(pairwise_loss(score, torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool))) == 0.0
+    torch.testing.assert_close(ranking_loss(lifted.flatten()[index], label.flatten()[index], live), whole)
+    assert float(ranking_loss(score, torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool))) == 0.0
 
 
 def test_a_decision_holds_all_of_its_examples_and_no_other_ones():
@@ -169,18 +170,18 @@ def test_label_noise_changes_its_share_of_the_labels():
         with_label_noise(data, 1.5, torch.Generator())
 
 
-def test_labels_say_which_share_of_the_group_is_read_less():
+def test_labels_say_how_much_is_read_beside_the_most_read_of_the_group():
     data = planted(3, 0, True)
     first = data.group == 0
     label = precedence(data)
     order = data.future[first].argsort()
     assert label[first][order].diff().ge(0).all()
-    least = data.future[first].min() / data.future[first].max() / 2  # of the place nothing, of the share this
+    least = (data.future[first].min() / data.future[first].max()).sqrt()
     assert label[first].max() == 1 and label[first].min() == pytest.approx(float(least))
     lifted = data._replace(future=data.future * (1.0 + 9.0 * (data.group == 1)))
     torch.testing.assert_close(precedence(lifted), label)  # the level of a group does not count
     alike = data._replace(future=torch.ones_like(data.future))
-    torch.testing.assert_close(precedence(alike), torch.full_like(label, (0.5**4 + 1) / 2))
+    torch.testing.assert_close(precedence(alike), torch.ones_like(label))
 
 
 def test_stability_covers_the_whole_grid(model):

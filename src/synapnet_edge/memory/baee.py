@@ -15,7 +15,7 @@ BYTES_PER_MB = 1 << 20
 
 
 class BAEEMemoryManager(EpisodicStore):
-    """Store with tiers FP16 -> INT8 -> summary -> gone, ranked by a retention classifier.
+    """Store ranked by a retention classifier, its entries in INT8.
 
     Pass one manager per batch of streams as `model.forward_streaming(ids, baee_manager=manager)`. Arrays are
     allocated at the first write, when the number of streams is known, and grow with use up to the budget.
@@ -35,6 +35,7 @@ class BAEEMemoryManager(EpisodicStore):
         Name in `POLICIES`, or an instance.
     **options
         Further options of `EpisodicStore` (tiers, hot_share, merge_threshold, max_moves, marks).
+        tiers=("fp16", "int8", "summary") keeps what ranks highest in FP16 and merges what would leave.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class BAEEMemoryManager(EpisodicStore):
             raise ValueError(f"a classifier is used by policy 'baee' only, got policy {policy!r}")
         elif isinstance(policy, str):
             policy = POLICIES.get(policy)()
-        options = {"tiers": ("fp16", "int8", "summary"), **options}
+        options = {"tiers": ("int8",), **options}
         super().__init__(n_layers, policy, budget_bytes=int(budget_mb * BYTES_PER_MB), **options)
         self.dim, self.heads = dim, heads
 

@@ -19,8 +19,10 @@ _KIND = "retention_classifier"
 class RetentionClassifier(nn.Module):
     """MLP (D+4) -> h -> h -> 1 that orders a layer's entries by how sharply later questions read them.
 
-    It is trained on the order, by that share, of the entries that compete with each other. Parameters:
-    h (D + 4) + h^2 + 3 h + 1, that is 1,657 at D = 192 and h = 8, and 3,441 at h = 16.
+    The log-salience also adds to the score directly, with a gain that is linear in the layer's depth: the
+    MLP has to learn only what the salience does not say, and in the first layer that is little. It is
+    trained on the order, by that share, of the entries that compete with each other. Parameters:
+    h (D + 4) + h^2 + 3 h + 3, that is 1,659 at D = 192 and h = 8, and 3,443 at h = 16.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class RetentionClassifier(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, 1),
         )
+        self.direct = nn.Parameter(torch.tensor([1.0, 0.0]))  # gain in the first layer, and what depth adds
         # Statistics of the training features, not parameters.
         self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
         self.register_buffer("feature_std", torch.ones(len(FEATURES)))
@@ -88,7 +91,9 @@ class RetentionClassifier(nn.Module):
         hidden = torch.addmm(-(weight @ self.feature_mean)[:, None], weight, columns)
         hidden = hidden.addmm(self.unit, content.reshape(-1, self.hidden).float().t()).relu()
         hidden = torch.addmm(second.bias[:, None], second.weight, hidden).relu()
-        return (third.weight[0] @ hidden + third.bias).view(content.shape[:-1])
+        gain = (self.direct[0] + self.direct[1] * columns[3]) / self.feature_std[0]
+        direct = gain * (columns[0] - self.feature_mean[0])
+        return (third.weight[0] @ hidden + third.bias + direct).view(content.shape[:-1])
 
     def save(self, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
         """Write one safetensors file."""

@@ -27,7 +27,7 @@ from synapnet_edge.training.retention_ranking import (
     decisions,
     feature_aucs,
     grouped_ranking,
-    pairwise_loss,
+    ranking_loss,
     side_by_side,
 )
 
@@ -69,18 +69,18 @@ class RetentionSettings:
         For the AUC, an entry is positive if it is in this share of its group by what is read of it.
     """
 
-    documents: int = 64
+    documents: int = 512
     length: int = 1024
-    epochs: int = 20
+    epochs: int = 6
     mixture: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_MIXTURE))
     held_out: tuple[str, ...] = ("reference/variable_track", "ruler/vt", "ruler/vt_1")
     readouts: int = 24
     batch: int = 8
-    groups: int = 12
+    groups: int = 16
     hidden: int = 8
     learning_rate: float = 1e-2
-    decisions: int = 4
-    holdout: float = 0.25
+    decisions: int = 8
+    holdout: float = 0.1
     top_share: float = 0.2
 
     def __post_init__(self) -> None:
@@ -96,8 +96,8 @@ class RetentionSettings:
 
     @property
     def validation_documents(self) -> int:
-        """Number of documents held out for validation."""
-        return round(self.documents * self.holdout)
+        """Number of documents held out for validation, at least one."""
+        return max(1, round(self.documents * self.holdout))
 
     @property
     def training_mixture(self) -> dict[str, float]:
@@ -209,7 +209,7 @@ def fit(
         total = 0.0
         for chosen in torch.randperm(len(members), generator=order).split(settings.decisions):
             index, live = side_by_side([members[i] for i in chosen])
-            loss = pairwise_loss(classifier(train.values[index], train.features[index]), label[index], live)
+            loss = ranking_loss(classifier(train.values[index], train.features[index]), label[index], live)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -270,7 +270,7 @@ def _validate(classifier: RetentionClassifier, sides: Sides, settings: Retention
             label, members, total = precedence(data), decisions(data), 0.0
             for start in range(0, len(members), settings.decisions):
                 index, live = side_by_side(members[start : start + settings.decisions])
-                total += float(pairwise_loss(predicted[index], label[index], live)) * len(index)
+                total += float(ranking_loss(predicted[index], label[index], live)) * len(index)
             found["validation_loss"] = total / len(members)
         auc, correlation = grouped_ranking(
             predicted.numpy(), data.future.numpy(), data.group.numpy(), settings.top_share

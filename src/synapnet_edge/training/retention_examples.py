@@ -103,15 +103,11 @@ def with_label_noise(data: Examples, share: float, generator: torch.Generator) -
 def precedence(data: Examples) -> Tensor:
     """Labels [n] in 0..1 that order the entries which compete for the same bytes.
 
-    Half of a label is the share of its group that is read less, to the fourth power, half is the read itself
-    as a share of the group's largest: the first puts the weight on the best fifth, the second on the very few
-    that a small budget keeps. The level of a group does not count (a late chunk has little future); entries
-    that are read alike share their mean place.
+    An entry's read as a share of its group's largest: the level of a group does not count (a late chunk has
+    little future). Of that the square root, or the few largest would be all that is learned from.
     """
-    places = pd.Series(data.future.numpy()).groupby(data.group.numpy())
-    share = (places.rank().to_numpy() - 1) / np.maximum(places.transform("size").to_numpy() - 1, 1)
-    ratio = data.future.numpy() / np.maximum(places.transform("max").to_numpy(), 1e-9)
-    return torch.from_numpy((share**4 + ratio) / 2).float()
+    largest = pd.Series(data.future.numpy()).groupby(data.group.numpy()).transform("max").to_numpy()
+    return torch.from_numpy(np.sqrt(data.future.numpy() / np.maximum(largest, 1e-9))).float()
 
 
 def _full_pass(model: SynapNetEdge, documents: TaskBatch, autocast: bool) -> tuple[QuestionReads, int]:

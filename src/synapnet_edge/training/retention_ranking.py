@@ -26,28 +26,36 @@ def side_by_side(members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return index.clamp_min(0), index >= 0
 
 
-def pairwise_loss(score: Tensor, label: Tensor, live: Tensor) -> Tensor:
-    """Logistic loss of every pair of entries that compete, weighted by how far their labels are apart.
+def ranking_loss(score: Tensor, label: Tensor, live: Tensor) -> Tensor:
+    """Logistic loss of every pair of entries that compete, weighted by what is at stake between them.
 
-    RankNet (Burges et al., 2005) for pairs whose order is known, mean over decisions: only differences
-    within a decision count, so that nothing has to be learned of the level of a layer or of a late chunk.
+    LambdaRank (Burges, 2010) for a budget nobody knows yet: if its logarithm is uniform between one entry
+    and all m, the r-th best is kept with probability 1 - ln r / ln m. Swapping two entries then changes
+    what is kept of the labels by the difference of their labels times that of their ln ranks, over ln m;
+    this is a pair's weight, as a share of all labels. Only differences within a decision count, so that
+    nothing has to be learned of the level of a layer or of a late chunk.
 
     Parameters
     ----------
     score, label : Tensor
-        float32 [G, m].
+        float32 [G, m], labels at least 0.
     live : Tensor
         bool [G, m], false for padding.
 
     Returns
     -------
     Tensor
-        Scalar; a decision all of whose labels are equal adds 0. Takes G m^2 numbers.
+        Scalar, the mean over decisions; one all of whose labels are equal adds 0. Takes G m^2 numbers.
     """
+    label = label * live
+    order = score.detach().masked_fill(~live, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    place = torch.arange(1, score.shape[1] + 1, device=score.device).float().log().expand_as(score)
+    rank = torch.empty_like(place).scatter_(1, order, place)
     pairs = (live[:, :, None] & live[:, None, :]).float()
-    weight = (label[:, :, None] - label[:, None, :]).clamp_min(0.0) * pairs
-    loss = weight * F.softplus(score[:, None, :] - score[:, :, None])
-    return (loss.sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp_min(1e-6)).mean()
+    stake = (label[:, :, None] - label[:, None, :]).clamp_min(0.0) * (rank[:, :, None] - rank[:, None, :]).abs()
+    loss = pairs * stake * F.softplus(score[:, None, :] - score[:, :, None])
+    scale = label.sum(dim=1) * live.sum(dim=1).clamp_min(2).log()
+    return (loss.sum(dim=(1, 2)) / scale.clamp_min(1e-6)).mean()
 
 
 def grouped_ranking(

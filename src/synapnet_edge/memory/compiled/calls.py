@@ -93,6 +93,7 @@ def rank_entries(classifier: RetentionClassifier, state: EntryState) -> Tensor:
         second.bias,
         third.weight,
         third.bias,
+        classifier.direct,
     )
     if any(x.dtype is not torch.float32 or not x.is_contiguous() for x in weights):
         raise ValueError("the classifier must be of contiguous float32 tensors")

@@ -84,10 +84,19 @@ def _fold(first, inputs, hidden, mean, deviation, fraction, folded):
         folded[j, 3] = shift
 
 
-@njit(f"void({', '.join(['int64'] * 19)})", error_model="numpy", cache=True)
+@njit(error_model="numpy")
+def _direct(direct, mean, deviation, fraction):
+    """Factor of the log-salience and what is added to it, float32: the score's part beside the MLP."""
+    direct = carray(at(direct), 2, np.float32)
+    mean, deviation = carray(at(mean), 4, np.float32), carray(at(deviation), 4, np.float32)
+    gain = (direct[0] + direct[1] * fraction) / deviation[0]
+    return gain, -mean[0] * gain
+
+
+@njit(f"void({', '.join(['int64'] * 20)})", error_model="numpy", cache=True)
 def rank(
     log_salience, written, mass, note, layers, batch, entries, step, first, mean, deviation, second,
-    second_bias, third, third_bias, inputs, hidden, scores, line,
+    second_bias, third, third_bias, direct, inputs, hidden, scores, line,
 ):  # fmt: skip
     """Scores of all entries by `RetentionClassifier.rank`, in float32.
 
@@ -104,6 +113,8 @@ def rank(
         Statistics of the features.
     second, second_bias, third, third_bias : addresses of [h, h], [h], [1, h] and [1] float32
         Layers behind the first.
+    direct : address of [2] float32
+        Gain of the log-salience itself in the first layer, and what depth adds to it.
     inputs, hidden : the first layer's inputs, and h
     scores, line : address of [L, B, line] float64
         Result: the first N of each row.
@@ -116,6 +127,7 @@ def rank(
     for row in range(layers * batch):
         fraction = np.float32(row // batch) / np.float32(max(1, layers - 1))
         _fold(first, inputs, hidden, mean, deviation, fraction, folded)
+        gain, shift = _direct(direct, mean, deviation, fraction)
         space[0] = 0  # holds it: a name that is not used again is freed
         result = carray(at(scores + 8 * row * line), entries, np.float64)
         for start in range(0, entries, LANES):
@@ -135,7 +147,7 @@ def rank(
                 x = add(gather_half(n + 2 * j, 2 * hidden), spreadf(own + 12))
                 x = fma(salience, spreadf(own), fma(age, spreadf(own + 4), fma(read, spreadf(own + 8), x)))
                 storef(units + 64 * j, maximum(x, splatf(_ZERO)))
-            out = spreadf(third_bias)
+            out = fma(salience, splatf(gain), add(spreadf(third_bias), splatf(shift)))
             for k in range(hidden):
                 x = spreadf(second_bias + 4 * k)
                 for j in range(hidden):
