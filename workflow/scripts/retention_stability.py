@@ -15,7 +15,8 @@ with job(snakemake.log[0], snakemake.threads) as started:
     params, seed = snakemake.params, int(snakemake.wildcards.seed)
     output = Path(snakemake.output.table)
     grid = dict(params.grid)
-    settings = {**params.settings, "mixture": params.mixture, "epochs": grid.pop("epochs")}
+    smaller = {key: grid.pop(key) for key in ("documents", "epochs")}
+    settings = {**params.settings, "mixture": params.mixture, **smaller}
     autocast = use_bfloat16(params.autocast, torch.device("cpu"))
     table = stability(load_model(Path(snakemake.input.model)), settings, seed, autocast=autocast, **grid)
     write_table(output, table)
