@@ -45,15 +45,16 @@ def ranking_loss(score: Tensor, label: Tensor, live: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Scalar, the mean over decisions; one all of whose labels are equal adds 0. Takes G m^2 numbers.
+        Scalar, the mean over decisions; one all of whose labels are equal adds 0. Takes memory for G m^2.
     """
     label = label * live
     order = score.detach().masked_fill(~live, -torch.inf).argsort(dim=1, descending=True, stable=True)
     place = torch.arange(1, score.shape[1] + 1, device=score.device).float().log().expand_as(score)
     rank = torch.empty_like(place).scatter_(1, order, place)
     pairs = (live[:, :, None] & live[:, None, :]).float()
-    stake = (label[:, :, None] - label[:, None, :]).clamp_min(0.0) * (rank[:, :, None] - rank[:, None, :]).abs()
-    loss = pairs * stake * F.softplus(score[:, None, :] - score[:, :, None])
+    better = (label[:, :, None] - label[:, None, :]).clamp_min(0.0)
+    moved = (rank[:, :, None] - rank[:, None, :]).abs()
+    loss = pairs * better * moved * F.softplus(score[:, None, :] - score[:, :, None])
     scale = label.sum(dim=1) * live.sum(dim=1).clamp_min(2).log()
     return (loss.sum(dim=(1, 2)) / scale.clamp_min(1e-6)).mean()
 
