@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synapnet_edge.config import SynapNetEdgeConfig as SynapNetEdgeConfig
     from synapnet_edge.memory.baee import BAEEMemoryManager as BAEEMemoryManager
+    from synapnet_edge.memory.conversation import load_conversation as load_conversation
+    from synapnet_edge.memory.conversation import save_conversation as save_conversation
     from synapnet_edge.memory.retention import RetentionClassifier as RetentionClassifier
     from synapnet_edge.memory.store import EpisodicStore as EpisodicStore
     from synapnet_edge.models import SynapNetEdge as SynapNetEdge
@@ -29,7 +31,9 @@ _HOME = {
     "SynapNetEdge": "synapnet_edge.models",
     "SynapNetEdgeConfig": "synapnet_edge.config",
     "apply_cajq": "synapnet_edge.quantization.cajq",
+    "load_conversation": "synapnet_edge.memory.conversation",
     "load_model": "synapnet_edge.runtime.load",
+    "save_conversation": "synapnet_edge.memory.conversation",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -140,6 +140,12 @@ def config_hash(config: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def file_hash(path: str | Path) -> str:
+    """Return 12 hexadecimal digits over a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
 def code_fingerprint(*modules: str) -> str:
     """Return 12 hexadecimal digits over the source of modules or subpackages of this package.
 

@@ -79,7 +79,7 @@ def _named(config: Mapping[str, Any]) -> Iterator[tuple[str, Key, str]]:
     yield "tasks", ("baselines", "kv", "task"), kv["task"]
     yield "variants", ("eviction", "variant"), eviction["variant"]
     yield "variants", ("stream", "variant"), config["stream"]["variant"]
-    yield "policies", ("stream", "policy"), config["stream"]["policy"]
+    yield "policies", ("stream", "policy"), split_policy(config["stream"]["policy"])[0]
 
 
 def _training_blocks(config: Mapping[str, Any]) -> Iterator[tuple[Key, Mapping[str, Any]]]:

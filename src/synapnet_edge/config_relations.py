@@ -8,6 +8,7 @@ from typing import Any
 from synapnet_edge.arms import arm_problems, shape_of, source_of, training_of
 from synapnet_edge.cells import cells_of
 from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.schema_check import Key, Problem, unknown_name
 
 
@@ -123,9 +124,10 @@ def _stream_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     late = [point for point in stream["checkpoints"] if point >= stream["tokens"]]
     if late:
         yield Problem(("stream", "checkpoints"), str(late), f"less than tokens = {stream['tokens']}")
-    if stream["policy"] == "oracle":
+    policy = split_policy(stream["policy"])[0]
+    if policy == "oracle":
         yield Problem(("stream", "policy"), "oracle", "a policy that does not know the future")
-    elif stream["classifier"] and stream["policy"] != "baee":
+    elif stream["classifier"] and policy != "baee":
         yield Problem(("stream", "classifier"), "true", f"false with policy {stream['policy']}")
     elif stream["classifier"] and stream["model"] != config["eviction"]["model"]:
         expected = "the model of `eviction`, for which the classifier is trained"

@@ -3,9 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from synapnet_edge.artifacts import ArtifactError
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.evaluation.fork import fork
 from synapnet_edge.evaluation.long_haystack import LongHaystack
@@ -13,6 +15,7 @@ from synapnet_edge.evaluation.stream import (
     COLUMNS,
     TRACE_COLUMNS,
     StreamPlan,
+    _Run,
     asking_point,
     run_stream,
 )
@@ -91,6 +94,30 @@ def test_trace_covers_the_stream_and_the_store_keeps_its_budget(tables):
     assert full["resident_bytes"].nunique() == 1  # nothing grows once the budget is full
     np.testing.assert_allclose(trace["tokens_per_second"], 3 * trace["stream_tokens_per_second"])
     assert (trace[["seconds", "rss_bytes"]] > 0).all().all()
+
+
+@pytest.mark.parametrize("policy", ["baee", "h2o", "salience+fp16+int8+summary"])
+def test_a_killed_stream_goes_on_as_if_nothing_had_happened(model, policy, tmp_path, monkeypatch):
+    file, plan, rows = tmp_path / "stream.safetensors", PLAN | {"policy": policy}, []
+    whole, whole_trace = run_stream(model, plan, seed=5, test_seed=1, progress=False)
+    record = _Run.record
+
+    def killed(run):
+        record(run)
+        rows.append(run.state.tokens)
+        if len(rows) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Run, "record", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_stream(model, plan, seed=5, test_seed=1, progress=False, resume=file)
+    answers, trace = run_stream(model, plan, seed=5, test_seed=1, progress=False, resume=file)
+    assert rows == [128, 256, 384, 512, 640, 640, 768, 896, 1024]  # 640 was not saved any more
+    pd.testing.assert_frame_equal(answers, whole)
+    same = [name for name in TRACE_COLUMNS if "second" not in name and name != "rss_bytes"]
+    pd.testing.assert_frame_equal(trace[same], whole_trace[same])
+    with pytest.raises(ArtifactError, match="'batch': 3"):
+        run_stream(model, plan | {"depths": 2}, seed=5, test_seed=1, progress=False, resume=file)
 
 
 @pytest.mark.parametrize("policy", ["baee", "lru", "fifo"])

@@ -134,7 +134,7 @@ def stream_inputs(wildcards):
 
 def stream_code(wildcards):
     """`code` of the long stream under its policy."""
-    return code("stream", "policies", (STREAM["policy"],))
+    return code("stream", "policies", split_policy(STREAM["policy"])[:1])
 
 
 def stream_files(kind):

@@ -17,7 +17,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", default="-", help="token ids as text, - for standard input")
     parser.add_argument("--model", required=True, type=Path, help="stored model (.safetensors)")
     parser.add_argument("--budget-mb", type=float, default=2.0, help="memory of the stream [MiB, 2^20 bytes]")
-    parser.add_argument("--policy", default="baee", help="ranking of entries, see `info`")
+    parser.add_argument(
+        "--policy",
+        default="baee",
+        help="ranking of entries, see `info`; +fp16, +int8, ... says the entry formats",
+    )
     parser.add_argument("--piece", type=int, default=512, help="tokens per step")
     parser.add_argument("--random", type=int, metavar="N", help="N random tokens instead of a file")
     parser.add_argument("--threads", type=int, default=1, help="compute threads")

@@ -1,14 +1,13 @@
-"""A haystack far longer than any training sequence, streamed under a memory budget in constant memory.
-
-Nothing is kept of a run that is killed: it starts again from the first token.
-"""
+"""A haystack far longer than any training sequence, streamed under a memory budget in constant memory."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,14 @@ from synapnet_edge.evaluation.eviction_measures import target_held
 from synapnet_edge.evaluation.fork import fork
 from synapnet_edge.evaluation.long_haystack import QUESTION, LongHaystack
 from synapnet_edge.memory.baee import BAEEMemoryManager
+from synapnet_edge.memory.conversation import load_conversation, save_conversation
 from synapnet_edge.memory.retention import RetentionClassifier
 from synapnet_edge.memory.store import EpisodicStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
+from synapnet_edge.policy_names import split_policy
 
 COLUMNS = ["seed", "depth", "tokens", "distance", "label", "predicted", "correct", "held_layers"]
+_log = logging.getLogger(__name__)
 TRACE_COLUMNS = [
     "tokens", "seconds", "cpu_seconds", "tokens_per_second", "stream_tokens_per_second", "rss_bytes",
     "store_bytes", "budget_bytes", "resident_bytes", "fp16_entries", "int8_entries", "summary_entries",
@@ -43,7 +45,7 @@ class StreamPlan:
     budget_mb : float
         Budget of the store per stream, in units of 2^20 bytes, over all layers.
     policy : str
-        Name in `POLICIES`.
+        Name in `POLICIES`, with entry formats behind it or without (`policy_names`).
     depths : int
         Number of streams; their needles stand at evenly spaced depths from 0 to 1 of `tokens`.
     piece : int
@@ -69,7 +71,7 @@ class StreamPlan:
             raise ValueError(
                 f"stream: checkpoints must lie below tokens = {self.tokens}, got {self.checkpoints}"
             )
-        if self.policy == "oracle":
+        if split_policy(self.policy)[0] == "oracle":
             raise ValueError("stream: policy 'oracle' needs a recorded pass, expected another policy")
 
     @classmethod
@@ -106,6 +108,7 @@ def run_stream(
     classifier: RetentionClassifier | None = None,
     autocast: bool = False,
     progress: bool = True,
+    resume: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Stream one haystack per depth as one batch through one store and ask at checkpoints and at the end.
 
@@ -124,6 +127,9 @@ def run_stream(
         For policy "baee"; without one its scores are accumulated read mass plus salience.
     autocast : bool
         Run the model under bfloat16 autocast.
+    resume : Path, optional
+        File that is written after every row of the trace. The same call goes on from there if it exists,
+        with the same answers as an uninterrupted run; the caller deletes it.
 
     Returns
     -------
@@ -144,6 +150,8 @@ def run_stream(
         If the model has no classification head or the plan is impossible.
     RuntimeError
         If the store exceeds its budget.
+    ArtifactError
+        If `resume` is of another model or plan.
     """
     if model.cfg.head != "classification":
         raise ValueError(f"stream needs a classification head, the model has head={model.cfg.head!r}")
@@ -151,17 +159,28 @@ def run_stream(
     run = _Run(model.eval(), plan, seed, test_seed, classifier)
     asks = {asking_point(point, run.state.chunk_len) for point in (*plan.checkpoints, plan.tokens)}
     stops = sorted(asks | set(range(plan.trace_every, max(asks) + 1, plan.trace_every)))
+    if resume is not None and resume.is_file():
+        run.load(resume)
     device = model.embed.token.weight.device.type
     bar = tqdm(
-        total=max(asks) * plan.depths, unit="tok", unit_scale=True, mininterval=2, disable=not progress
+        total=max(asks) * plan.depths,
+        initial=run.state.tokens * plan.depths,
+        unit="tok",
+        unit_scale=True,
+        mininterval=2,
+        disable=not progress,
     )
     with torch.autocast(device, torch.bfloat16, enabled=autocast), bar:
-        for stop in stops:
+        for stop in (stop for stop in stops if stop > run.done):
             run.advance(stop, bar)
             if stop % plan.trace_every == 0:
                 run.record()
             if stop in asks:
                 run.ask()
+            run.done = stop
+            # Between chunks every policy's state can be saved; the open window's clock is part of it.
+            if resume is not None and run.state.chunk_fill == 0:
+                run.save(resume)
     return pd.DataFrame(run.answers, columns=COLUMNS), pd.DataFrame(run.trace, columns=TRACE_COLUMNS)
 
 
@@ -180,14 +199,33 @@ class _Run:
         self.model, self.plan, self.seed = model, plan, seed
         self.depths = plan.depth_shares()
         self.rows = LongHaystack(plan.tokens, self.depths, test_seed)
+        name, tiers = split_policy(plan.policy)
         self.store = BAEEMemoryManager(
-            cfg.dim, cfg.depth, plan.budget_mb, heads=cfg.heads, classifier=classifier, policy=plan.policy
+            *(cfg.dim, cfg.depth, plan.budget_mb),
+            heads=cfg.heads,
+            classifier=classifier,
+            policy=name,
+            tiers=tiers,
         )
         self.state = model.init_state(plan.depths, store=self.store)
         self.seconds = self.cpu_seconds = 0.0  # of the open window
         self.answers: list[dict[str, Any]] = []
         self.trace: list[dict[str, Any]] = []
+        self.done = 0  # the last stop, after which everything is recorded and asked
         self._process = psutil.Process()
+
+    def save(self, path: Path) -> None:
+        """Everything a later run needs to go on after `done` tokens."""
+        tables = {"answers": self.answers, "trace": self.trace, "clock": [self.seconds, self.cpu_seconds]}
+        save_conversation(path, self.state, tables)
+
+    def load(self, path: Path) -> None:
+        """Go on from a file that `save` wrote."""
+        notes = load_conversation(path, self.state)
+        self.answers, self.trace = notes["answers"], notes["trace"]
+        self.seconds, self.cpu_seconds = notes["clock"]
+        self.done = self.state.tokens
+        _log.info("resuming a stream after %s tokens from %s", f"{self.done:,}", path)
 
     def advance(self, stop: int, bar: tqdm) -> None:
         """Stream up to `stop` tokens."""

@@ -100,6 +100,11 @@ class ReadCollector:
         at = (offset + state.shown).clamp(0, columns - 1)
         return ChunkReads(*(x if x is None else x.gather(1, at) for x in found))
 
+    @property
+    def watching(self) -> bool:
+        """Whether anything of the open chunk has been seen."""
+        return any(state is not None for state in self._layers)
+
     def forget(self) -> None:
         """The chunk is over."""
         self._layers = [None] * len(self._layers)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def store_tensors(store: EpisodicStore) -> dict[str, Tensor]:
     """Everything that decides what the store does next."""
     tensors = {"step": torch.tensor(store.step), "tokens": torch.tensor(store.tokens)}
+    tensors |= {"open_tokens": torch.tensor(store.open_tokens), "reads_as": torch.zeros(1, dtype=store.dtype)}
     if store.blocks:
         tensors |= {"budget": torch.tensor(store.budget), "sizes": torch.tensor(store.sizes)}
         tensors |= {"evicted": store.evicted.clone(), "merged": store.merged.clone()}
@@ -31,6 +32,7 @@ def load_store(store: EpisodicStore, tensors: dict[str, Tensor]) -> None:
         If the tensors were saved under another budget or other tiers.
     """
     store.step, store.tokens = int(tensors["step"]), int(tensors["tokens"])
+    store.open_tokens, store.dtype = int(tensors["open_tokens"]), tensors["reads_as"].dtype
     if "sizes" in tensors:
         store.allocate(*tensors["sizes"].tolist(), tensors["evicted"].device)
         if int(tensors["budget"]) != store.budget:

@@ -87,11 +87,11 @@ class EpisodicStore(EntryStore):
         self._entries_per_layer = entries_per_layer
         self.step = 0
         self.blocks: list[Block] = []
-        self.tokens = self._open_tokens = 0  # of finished chunks and of the open one, if reads are watched
+        self.tokens = self.open_tokens = 0  # of finished chunks and of the open one, if reads are watched
         self._staging = Staging(n_layers)
         self.open_queries: list[list[Tensor]] = [[] for _ in range(n_layers)]
         self.read_statistics = ReadCollector(n_layers, self.policy.history_rows, self.policy.counts_low)
-        self._dtype = torch.float32
+        self.dtype = torch.float32
         self.evicted = self.merged = torch.zeros(n_layers, 1, dtype=torch.int64)
 
     @plain_tensors
@@ -127,7 +127,7 @@ class EpisodicStore(EntryStore):
             self.allocate(*sizes, keys.device)
         if sizes != self.sizes:
             raise ValueError(f"store holds (streams, heads, width) {self.sizes}, got {sizes}")
-        self._dtype = keys.dtype
+        self.dtype = keys.dtype
         describe(self, layer, entries, positions)
         self._staging.add(layer, entries)
 
@@ -145,7 +145,7 @@ class EpisodicStore(EntryStore):
     def watch_blocks(self, layer: int, bias: Tensor) -> BlockWatch | None:
         """See `EntryStore`; asked for only by policies that need more than the sums of `observe_read`."""
         if layer == 0 and not self.wants_queries:
-            self._open_tokens += bias.shape[2]
+            self.open_tokens += bias.shape[2]
         if not self.policy.observes_open:
             return None
         return self.read_statistics.watch(layer, bias, sum(block.top for block in self.blocks))
@@ -155,7 +155,7 @@ class EpisodicStore(EntryStore):
         """Keep the open chunk's queries for its entries' notes, and show them to the policy."""
         self.policy.observe_queries(layer, query)
         if layer == 0:
-            self._open_tokens += query.shape[2]
+            self.open_tokens += query.shape[2]
         if self.policy.note_width:
             self.open_queries[layer].append(query.detach())
 
@@ -165,7 +165,7 @@ class EpisodicStore(EntryStore):
         fold_reads(self)
         if self._staging:
             admit(self, self._staging.collect())
-        self.tokens, self._open_tokens = self.tokens + self._open_tokens, 0
+        self.tokens, self.open_tokens = self.tokens + self.open_tokens, 0
         self.open_queries = [[] for _ in self.open_queries]
         self.read_statistics.forget()
         self.step += 1
@@ -194,7 +194,7 @@ class EpisodicStore(EntryStore):
         small = EpisodicStore(self.n_layers, self.policy, budget_bytes=budget_bytes, tiers=self.tiers)
         small.allocate(*self.sizes, self.evicted.device)
         fill_best(small.blocks[0], self.blocks[0], self.policy, self.step, before)
-        small.step, small.tokens, small._dtype = self.step, self.tokens, self._dtype
+        small.step, small.tokens, small.dtype = self.step, self.tokens, self.dtype
         return small
 
     def bytes_used(self) -> Tensor:
@@ -249,10 +249,15 @@ class EpisodicStore(EntryStore):
         Raises
         ------
         ValueError
-            If entries are staged: save after `end_chunk`.
+            If entries are staged, or the policy watches more of an open chunk's reads than their sums: save
+            after `end_chunk`.
         """
         if self._staging:
             raise ValueError("entries of an unfinished chunk are staged; save after end_chunk")
+        if self.read_statistics.watching or any(self.open_queries):
+            raise ValueError(
+                f"policy {self.policy.name!r} watches the reads of an open chunk; save after end_chunk"
+            )
         return store_tensors(self)
 
     @plain_tensors
@@ -296,7 +301,7 @@ class EpisodicStore(EntryStore):
         """[B, N, H, d] of "keys" or "values" of one layer in the model's dtype."""
         batch, heads, width = self.sizes
         total = sum(block.top for block in self.blocks)
-        out = torch.empty(batch, total, heads, width, dtype=self._dtype, device=self.evicted.device)
+        out = torch.empty(batch, total, heads, width, dtype=self.dtype, device=self.evicted.device)
         for stream in range(batch):
             start = 0
             for block in self.blocks:

@@ -89,6 +89,14 @@ class EntryStore(ABC):
     def observe_queries(self, layer: int, query: Tensor) -> None:  # noqa: B027 (optional hook)
         """Receive the read queries [B, H, T, d] of a piece as they enter the logits, if `wants_queries`."""
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the store holds, as plain tensors; raises NotImplementedError if it cannot be saved."""
+        raise NotImplementedError(f"a {type(self).__name__} cannot be saved")
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Restore `state_dict` of a store that was made in the same way."""
+        raise NotImplementedError(f"a {type(self).__name__} cannot be restored")
+
     def end_chunk(self) -> None:  # noqa: B027 (optional hook)
         """Called once after every layer has written a finished chunk: the moment to demote and evict."""
 
@@ -146,6 +154,31 @@ class UnboundedStore(EntryStore):
         for layer, mass in self._open_mass.items():
             self.mass_by_chunk.setdefault(layer, []).append(mass)
         self._open_mass = {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Plain tensors from which another store goes on with the same numbers.
+
+        Raises
+        ------
+        ValueError
+            If read mass is recorded: recordings are not saved.
+        """
+        if self.wants_mass:
+            raise ValueError("a store that records read mass cannot be saved")
+        names = ("keys", "values", "log_salience")
+        tensors = {f"{layer}.positions": x for layer, x in self.positions.items()}
+        for layer, entries in self._entries.items():
+            tensors |= {f"{layer}.{name}": x for name, x in zip(names, entries, strict=True)}
+        return tensors
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` returned; raises KeyError if it is of another kind of store."""
+        layers = sorted({int(name.partition(".")[0]) for name in tensors if name.endswith(".positions")})
+        if len(tensors) != 4 * len(layers):
+            raise KeyError(f"positions, keys, values and log_salience expected, got {sorted(tensors)}")
+        self.positions = {layer: tensors[f"{layer}.positions"] for layer in layers}
+        names = ("keys", "values", "log_salience")
+        self._entries = {layer: tuple(tensors[f"{layer}.{name}"] for name in names) for layer in layers}
 
     def flush_mass(self) -> None:
         """Close an unfinished last chunk, so that its reads are part of `mass_by_chunk`."""

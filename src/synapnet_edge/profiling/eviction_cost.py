@@ -279,7 +279,7 @@ def _write(store: EpisodicStore, count: int, dim: int, heads: int, first: int) -
     salience = -torch.rand(1, count, generator=generator)
     if store.wants_queries:
         store.observe_queries(0, payload[0])
-        store._open_tokens, store.tokens = 0, first
+        store.open_tokens, store.tokens = 0, first
     store.write(0, *payload, salience, torch.arange(first, first + count)[None])
 
 

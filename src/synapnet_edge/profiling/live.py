@@ -13,6 +13,7 @@ import torch
 from synapnet_edge.memory import BAEEMemoryManager
 from synapnet_edge.memory.ledger import by_tier
 from synapnet_edge.models import SynapNetEdge
+from synapnet_edge.policy_names import split_policy
 
 MEGABYTE = 1e6
 
@@ -52,7 +53,8 @@ def watch(
     """
     if piece < 1:
         raise ValueError(f"piece: found {piece}, expected at least 1")
-    manager = BAEEMemoryManager(model.cfg.dim, model.cfg.depth, budget_mb, policy=policy)
+    name, tiers = split_policy(policy)
+    manager = BAEEMemoryManager(model.cfg.dim, model.cfg.depth, budget_mb, policy=name, tiers=tiers)
     state = model.init_state(1, store=manager)
     process, rest, started = psutil.Process(), iter(tokens), time.perf_counter()
     while ids := list(islice(rest, piece)):
