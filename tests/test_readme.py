@@ -7,7 +7,8 @@ import re
 import torch
 
 
-def test_library_example_runs(repository):
+def test_library_example_runs(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes a file
     blocks = re.findall(
         r"```python\n(.*?)```", (repository / "README.md").read_text(encoding="utf-8"), re.DOTALL
     )
@@ -17,3 +18,4 @@ def test_library_example_runs(repository):
     assert names["logits"].shape == (1, names["cfg"].num_classes)
     assert torch.isfinite(names["logits"]).all()
     assert isinstance(names["debug"], dict)
+    assert names["again"].tokens == 2048

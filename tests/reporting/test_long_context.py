@@ -108,6 +108,7 @@ def test_cost_is_the_dearest_seed_in_core_minutes_with_speed_and_matmul_share():
         for minutes in (10, 13)
     ]
     jobs[0] |= {"matmul_share": 0.31, "tokens_per_second": 4000.0, "cpu_seconds": 840.0}
+    jobs[1] |= {"cpu_seconds": 5.0}  # it resumed a job that was killed
     others = [
         {"stage": "pretrain", "model": "large", "training_core_seconds": 1e6},
         {"stage": "quantize", "cpu_seconds": 9},

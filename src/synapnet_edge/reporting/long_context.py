@@ -89,7 +89,9 @@ def _cost_goal(manifests: Sequence[Mapping[str, Any]]) -> Goal:
         ("matmul_share", "{:.0%} of the matmul peak", 1),
     )
     for key, words, unit in facts:
-        values = [float(m[key]) / unit for m in jobs if m.get(key)]
+        # A job that resumed a killed one knows the processor time of its own part alone.
+        whole = [m for m in jobs if m.get("cpu_seconds", 0) >= m.get("training_core_seconds", 0)]
+        values = [float(m[key]) / unit for m in (whole if key == "cpu_seconds" else jobs) if m.get(key)]
         if values:
             parts.append(words.format(_mean(values)))
     return Goal(name, ", ".join(parts), max(minutes) <= targets.CORE_MINUTES)
