@@ -158,7 +158,7 @@ def _eviction_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     if cost["seed"] not in config["seeds"]:
         expected = f"one of the trained seeds {config['seeds']}"
         yield Problem(("eviction_cost", "seed"), str(cost["seed"]), expected)
-    if "oracle" in cost["policies"]:
+    if "oracle" in {split_policy(name)[0] for name in cost["policies"]}:
         yield Problem(("eviction_cost", "policies"), "oracle", "policies that do not know the future")
     held = set(config["retention"]["held_out"])
     if not any(weight for task, weight in config["pretrain"]["mixture"].items() if task not in held):

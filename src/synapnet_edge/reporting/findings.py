@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from synapnet_edge.policy_names import split_policy
 from synapnet_edge.reporting import aggregate, text
 from synapnet_edge.reporting.forerunner import WHOLE_MODEL_COMPRESSION
 
@@ -141,7 +142,7 @@ def _policies_above_baee(eviction: pd.DataFrame) -> list[str]:
     if "baee" not in wide:
         return []
     sentences = []
-    for policy in wide.columns.difference(["baee", "oracle"]):
+    for policy in (name for name in wide.columns if name != "baee" and split_policy(name)[0] != "oracle"):
         gap = (wide[policy] - wide["baee"]).dropna()
         above = gap[gap > 0]
         if len(above):

@@ -24,7 +24,7 @@ STREAM_SHARE, STREAM_MICROSECONDS = 3.0, 5.0
 def grid_goals(evicted: pd.DataFrame) -> list[Goal]:
     """How often baee is best among policies, in interpretable query-agnostic cells.
 
-    The bound is left out, and so is baee with fewer entry formats than its own.
+    The bound is left out, and so is baee with other entry formats than its own.
     """
     names = (
         f"Eviction grid: baee best or within its interval of the best in {BEST_SHARE:.0%} of cells",
