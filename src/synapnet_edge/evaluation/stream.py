@@ -27,11 +27,11 @@ from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 from synapnet_edge.policy_names import split_policy
 
 COLUMNS = ["seed", "depth", "tokens", "distance", "label", "predicted", "correct", "held_layers"]
-_log = logging.getLogger(__name__)
 TRACE_COLUMNS = [
     "tokens", "seconds", "cpu_seconds", "tokens_per_second", "stream_tokens_per_second", "rss_bytes",
     "store_bytes", "budget_bytes", "resident_bytes", "fp16_entries", "int8_entries", "summary_entries",
 ]  # fmt: skip
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class _Run:
         self.answers, self.trace = notes["answers"], notes["trace"]
         self.seconds, self.cpu_seconds = notes["clock"]
         self.done = self.state.tokens
-        _log.info("resuming a stream after %s tokens from %s", f"{self.done:,}", path)
+        LOG.info("resuming a stream after %s tokens from %s", f"{self.done:,}", path)
 
     def advance(self, stop: int, bar: tqdm) -> None:
         """Stream up to `stop` tokens."""

@@ -38,7 +38,8 @@ def save_conversation(path: str | Path, state: ModelState, notes: Mapping[str, A
     tensors = {f"store.{name}": x for name, x in state.store.state_dict().items()}
     for index, layer in enumerate(state.layers):
         own = {name: getattr(layer, name) for name in _PARTS}
-        tensors |= {f"layers.{index}.{name}": x for name, x in own.items() if x is not None}
+        # Copies: tensors of one file must not share memory, as parts of a chunk may.
+        tensors |= {f"layers.{index}.{name}": x.clone() for name, x in own.items() if x is not None}
     facts = {name: getattr(state, name) for name in (*_FIXED, *_MOVING)}
     facts |= {"kind": _KIND, "layers": len(state.layers), "batch": len(state.layers[0].conv_tail)}
     write_tensors(path, tensors, {**facts, "notes": dict(notes or {})})
