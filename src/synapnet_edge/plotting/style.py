@@ -40,6 +40,7 @@ RC: dict[str, Any] = {
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PINK, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#8a8a8a"
+PURPLE = "#5e3c99"
 
 
 class Look(NamedTuple):
@@ -69,7 +70,7 @@ VARIANTS = _looks(
 POLICIES = _looks(
     ("oracle", BLACK, "*", ":"),
     ("baee", RED, "o", "-"),
-    ("salience", BLACK, "o", "--"),
+    ("salience", PURPLE, "o", "-"),
     ("fifo", BLUE, "s", "-"),
     ("lru", SKY, "^", "-"),
     ("random", GREY, "x", "--"),
@@ -83,6 +84,13 @@ POLICIES = _looks(
     ("expected_attention", GREEN, "D", "--"),
     ("tova", RED, "o", "--"),
 )
+FORMATS = {  # marker and dash of a policy with entry formats that are not its own
+    "fp16": ("s", ":"),
+    "int8": ("d", "--"),
+    "fp16+int8": ("^", "-."),
+    "int8+summary": ("P", "-."),
+    "fp16+int8+summary": ("X", ":"),
+}
 COMPONENTS = {
     "embedding": BLACK,
     "ssm": ORANGE,
@@ -97,9 +105,16 @@ SEEDS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK)
 
 
 def look_of(name: str, known: dict[str, Look]) -> Look:
-    """The fixed look of a name; a new name gets one derived from its letters, the same in every figure."""
+    """The fixed look of a name; a new name gets one derived from its letters, the same in every figure.
+
+    A policy whose name says its entry formats has the colour of the policy.
+    """
     if name in known:
         return known[name]
+    base, _, formats = name.partition("+")
+    if base in known and formats in FORMATS:
+        marker, dash = FORMATS[formats]
+        return Look(known[base].color, marker, dash, known[base].order)
     number = zlib.crc32(name.encode())
     return Look(SEEDS[number % len(SEEDS)], "os^Dv"[number % 5], "-.", len(known) + number % 1000)
 
