@@ -212,6 +212,7 @@ seti = _operation(_none, (_a, _n), _void(lambda b, a, x: store(b, a, x, 4)))
 get_byte = _operation(_n, (_a,), lambda b, a: b.zext(load(b, a, _I8), _I32))
 get_short = _operation(_n, (_a,), lambda b, a: b.zext(load(b, a, ir.IntType(16), 2), _I32))
 get_half = _operation(_f, (_a,), lambda b, a: b.fpext(load(b, a, ir.HalfType(), 2), _F32))
+set_half = _operation(_none, (_a, _f), _void(lambda b, a, x: store(b, a, b.fptrunc(x, ir.HalfType()), 2)))
 getw = _operation(_a, (_a,), lambda b, a: load(b, a, _I64, 8))  # an int64, such as an address
 setw = _operation(_none, (_a, _a), _void(lambda b, a, x: store(b, a, x, 8)))
 

@@ -14,7 +14,7 @@ from synapnet_edge.memory import exchange as operations
 from synapnet_edge.memory.compiled import calls as compiled
 from synapnet_edge.memory.policies.baee import BAEEPolicy
 from synapnet_edge.memory.policies.state import EntryState
-from synapnet_edge.memory.tiers import Block
+from synapnet_edge.memory.tiers import SCALE_FLOOR, Block, quantize_int8
 
 HEADS, WIDTH, NOTE = 2, 3, 2
 
@@ -212,3 +212,19 @@ def test_a_stream_ends_with_the_same_bytes(name, tiers, monkeypatch):
     assert found.keys() == expected.keys()
     for key, x in expected.items():
         assert torch.equal(x, found[key]), key
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    rows=st.integers(0, 5),
+    width=st.integers(1, 70),
+    exponent=st.floats(-8, 4.8),
+    seed=st.integers(0, 10**6),
+)
+def test_codes_and_scales_are_those_of_the_tensor_operations(rows, width, exponent, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, rows, width, generator=generator) * 10**exponent
+    x = (x * (torch.rand(x.shape, generator=generator) < 0.8)).clamp(-65504, 65504).half()
+    for given_x in (x, x.transpose(0, 1)):
+        expected, found = quantize_int8(given_x), compiled.quantize_int8(given_x, SCALE_FLOOR)
+        assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from synapnet_edge.memory.compiled.calls import least_free
+from synapnet_edge.memory.compiled import calls as compiled
 
 #: Smallest normal FP16 number: a scale below it would lose its precision or underflow to zero.
 SCALE_FLOOR = 6.2e-5
@@ -196,7 +196,7 @@ class Block:
     def free(self) -> int:
         """Slots every row of every layer has left, counting what is not allocated yet."""
         if self.limits.device.type == "cpu":
-            return least_free(self)
+            return compiled.least_free(self)
         used = self.live.sum(dim=-1)
         return int((self.limits[:, None] - used).min()) if used.numel() else self.capacity
 
@@ -208,9 +208,13 @@ class Block:
         """Bring entries with float payload into this block's format."""
         if self.entry_format == "fp16":
             return entries
-        keys, key_scale = quantize_int8(entries["keys"])
-        values, value_scale = quantize_int8(entries["values"])
-        packed = {"keys": keys, "values": values, "key_scale": key_scale, "value_scale": value_scale}
+        packed = {}
+        for part, scale in (("keys", "key_scale"), ("values", "value_scale")):
+            x = entries[part]
+            if x.device.type == "cpu" and x.dtype is torch.float16:  # as new entries are
+                packed[part], packed[scale] = compiled.quantize_int8(x, SCALE_FLOOR)
+            else:
+                packed[part], packed[scale] = quantize_int8(x)
         return {**entries, **packed}
 
     def decode(self, entries: Entries) -> Entries:

@@ -28,6 +28,16 @@ def all_finite(scores: Tensor) -> bool:
     return load_kernels().all_finite(scores.data_ptr(), scores.numel())
 
 
+def quantize_int8(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """See `tiers.quantize_int8`: the same codes and scales of float16 [..., H, d], finite, on the CPU."""
+    x = x.contiguous()
+    codes = torch.empty(x.shape, dtype=torch.int8)
+    scale = torch.empty(x.shape[:-1], dtype=torch.float16)
+    width = x.shape[-1]
+    load_kernels().encode(x.data_ptr(), scale.numel(), width, floor, codes.data_ptr(), scale.data_ptr())
+    return codes, scale
+
+
 def lowest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """See `exchange.lowest`."""
     layers, batch, count = scores.shape

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from synapnet_edge import kernel_cache
 
-_COMPILED = ["addresses", "admission", "classifier", "entry_points", "selection"]
+_COMPILED = ["addresses", "admission", "classifier", "encoding", "entry_points", "selection"]
 
 
 @functools.cache
