@@ -71,6 +71,8 @@ class Staging:
         self._parts = [[] for _ in self._parts]
         present = [x for x in layers if x is not None]
         if len(present) == len(layers) and len({x["position"].shape[1] for x in present}) == 1:
+            if len(present) == 1:
+                return {name: x[None] for name, x in present[0].items()}
             return {name: torch.stack([x[name] for x in present]) for name in present[0]}
         longest = max(x["position"].shape[1] for x in present)
         stacked = {}
