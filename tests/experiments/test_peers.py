@@ -1,11 +1,12 @@
+import os
 import sys
 
 import pytest
 import torch
 
-from synapnet_edge.artifacts import write_tensors
+from synapnet_edge.artifacts import ArtifactError, write_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.experiments.peers import COLUMNS, PEERS, compare_peers
+from synapnet_edge.experiments.peers import COLUMNS, PEERS, compare_peers, refuse_stale_build
 from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.training.calibration import calibrate
 
@@ -39,3 +40,14 @@ def test_our_arms_quantise_the_same_linears_at_their_bytes(table):
     assert ours["linears"].nunique() == 1 and ours.loc["fp16", "bits"] == 16
     assert ours.loc["rtn_int4g32", "bytes"] == ours.loc["awq_int4g32", "bytes"] < ours.loc["fp16", "bytes"]
     assert 4 < ours.loc["awq_int4g32", "bits"] < 5 and ours["score"].notna().all()
+
+
+def test_a_lock_of_a_killed_build_is_named_and_a_fresh_one_is_waited_for(tmp_path):
+    lock = tmp_path / "library" / "extensions" / "cpp" / "build" / "lock"
+    lock.parent.mkdir(parents=True)
+    refuse_stale_build(tmp_path)
+    lock.touch()
+    refuse_stale_build(tmp_path)
+    os.utime(lock, (0, 0))
+    with pytest.raises(ArtifactError, match="build/lock: left by a build"):
+        refuse_stale_build(tmp_path)

@@ -7,6 +7,7 @@ answers the same rows. A package that is not installed gets a line that says so.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from synapnet_edge.artifacts import ArtifactError
 from synapnet_edge.evaluation.runner import run_suite
 from synapnet_edge.quantization.checkpoint import load_model
 from synapnet_edge.quantization.convert import apply_recipe
@@ -28,6 +30,7 @@ from synapnet_edge.registry import Registry
 from synapnet_edge.training.calibration import read_statistics
 
 GROUP = 32  # divides the widths of all our models; some packages refuse a last group that is not full
+_BUILD_SECONDS = 600  # no build of an extension takes that long
 COLUMNS = [
     "arm", "package", "version", "status", "linears", "bits", "bytes", "task", "length", "n", "score",
     "ci_low", "ci_high",
@@ -149,9 +152,21 @@ def _hqq(model: nn.Module, names: list[str]) -> int:
     return total
 
 
+def refuse_stale_build(folder: Path) -> None:
+    """Raise ArtifactError for a lock that a killed build of quanto's extension left in its package folder.
+
+    The extension is built at its first use, and who finds a lock waits for its end, without a word or limit.
+    """
+    for lock in folder.glob("library/extensions/*/build/lock"):
+        if time.time() - lock.stat().st_mtime > _BUILD_SECONDS:
+            raise ArtifactError(f"{lock}: left by a build of optimum-quanto that was killed; delete it")
+
+
 def _quanto(model: nn.Module, names: list[str]) -> int:
+    import optimum.quanto
     from optimum.quanto import freeze, qint4, quantize
 
+    refuse_stale_build(Path(optimum.quanto.__file__).parent)
     quantize(model, weights=qint4, include=names)
     freeze(model)
     weights = [model.get_submodule(name).weight for name in names]
