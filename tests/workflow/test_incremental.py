@@ -79,6 +79,12 @@ def test_adding_a_policy_runs_its_cells_only(finished, overlay):
     assert {rule for rule, _ in jobs} == EVICTION_RULES | {"figure", "report"}
 
 
+def test_another_classifier_reruns_the_cells_of_the_policy_that_ranks_by_it(finished, overlay):
+    jobs = finished.planned(configs=overlay({"retention": {"epochs": 1}}))
+    assert names(jobs, "eviction_grid", "policy") == {"baee"}
+    assert {rule for rule, _ in jobs} == EVICTION_RULES | {"retention", "figure", "report"}
+
+
 def test_changing_the_learning_rate_reruns_everything_from_pretraining(finished, overlay):
     rules = finished.rules(configs=overlay({"pretrain": {"learning_rate": 1.0e-3}}))
     assert rules == MODEL_RULES | OUTPUT_RULES

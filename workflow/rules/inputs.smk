@@ -114,12 +114,12 @@ def policy_code(wildcards):
 
 
 def eviction_inputs(wildcards):
-    """What one policy's cells need: the model, the classifier, and Locret's heads for that policy."""
-    files = {
-        "model": f"results/quantize/{EVICTION['model']}/seed{{seed}}/{EVICTION['variant']}.safetensors",
-        "classifier": "results/eviction/retention/seed{seed}.safetensors",
-    }
-    if split_policy(wildcards.policy)[0] == "locret":
+    """What one policy's cells need: the model, and what was trained for that policy."""
+    files = {"model": f"results/quantize/{EVICTION['model']}/seed{{seed}}/{EVICTION['variant']}.safetensors"}
+    policy = split_policy(wildcards.policy)[0]
+    if policy == "baee":
+        files["classifier"] = "results/eviction/retention/seed{seed}.safetensors"
+    elif policy == "locret":
         files["heads"] = "results/eviction/locret/seed{seed}.safetensors"
     return files
 

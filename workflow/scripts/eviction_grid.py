@@ -11,19 +11,18 @@ with job(snakemake.log[0], snakemake.threads) as started:
     from synapnet_edge.evaluation.eviction import run_policy
     from synapnet_edge.memory.retention import RetentionClassifier
     from synapnet_edge.memory.scoring.locret import load_heads
-    from synapnet_edge.policy_names import split_policy
     from synapnet_edge.quantization.checkpoint import load_model
     from synapnet_edge.training.objective import use_bfloat16
 
-    params, policy = snakemake.params, snakemake.wildcards.policy
+    params, policy, inputs = snakemake.params, snakemake.wildcards.policy, snakemake.input
     seed, output = int(snakemake.wildcards.seed), Path(snakemake.output.table)
     cells, rows = run_policy(
-        load_model(Path(snakemake.input.model)),
+        load_model(Path(inputs.model)),
         policy,
         params.settings,
         seed=seed,
-        classifier=RetentionClassifier.load(Path(snakemake.input.classifier)),
-        heads=load_heads(Path(snakemake.input.heads)) if split_policy(policy)[0] == "locret" else None,
+        classifier=RetentionClassifier.load(Path(inputs.classifier)) if inputs.get("classifier") else None,
+        heads=load_heads(Path(inputs.heads)) if inputs.get("heads") else None,
         autocast=use_bfloat16(params.autocast, torch.device("cpu")),
     )
     write_table(output, cells)
