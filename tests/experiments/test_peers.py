@@ -1,12 +1,13 @@
 import os
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from synapnet_edge.artifacts import ArtifactError, write_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.experiments.peers import COLUMNS, PEERS, compare_peers, refuse_stale_build
+from synapnet_edge.experiments.peers import COLUMNS, PEERS, Peer, compare_peers, refuse_stale_build
 from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.training.calibration import calibrate
 
@@ -14,7 +15,7 @@ CELLS = {"tasks": ["reference/niah_single"], "lengths": [64], "samples": 4, "tes
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
+def files(tmp_path, monkeypatch):
     for name in PEERS:  # as on a machine without them
         monkeypatch.setitem(sys.modules, PEERS.get(name).module, None)
     cfg = SynapNetEdgeConfig(
@@ -24,7 +25,12 @@ def table(tmp_path, monkeypatch):
     weights, stats = tmp_path / "model.safetensors", tmp_path / "stats.safetensors"
     write_tensors(weights, SynapNetEdge(cfg).state_dict(), {"config": cfg.to_dict()})
     calibrate(weights, {"n_samples": 2, "seq_len": 64}, 0, stats, progress=False)
-    return compare_peers(weights, stats, CELLS, 0, progress=False)
+    return weights, stats
+
+
+@pytest.fixture
+def table(files):
+    return compare_peers(*files, CELLS, 0, progress=False)
 
 
 def test_missing_packages_are_named_and_have_no_score(table):
@@ -51,3 +57,14 @@ def test_a_lock_of_a_killed_build_is_named_and_a_fresh_one_is_waited_for(tmp_pat
     os.utime(lock, (0, 0))
     with pytest.raises(ArtifactError, match="build/lock: left by a build"):
         refuse_stale_build(tmp_path)
+
+
+def test_a_package_that_fails_has_a_line_that_says_why(files, monkeypatch):
+    def broken(model, names):
+        raise RuntimeError("no such instruction\nand more")
+
+    monkeypatch.setitem(PEERS._items, "broken", Peer("numpy", "numpy", broken))
+    table = compare_peers(*files, CELLS, 0, progress=False)
+    line = table[table["arm"] == "broken"].iloc[0]
+    assert line["status"] == "failed: RuntimeError: no such instruction" and np.isnan(line["score"])
+    assert "ok" in set(table["status"])

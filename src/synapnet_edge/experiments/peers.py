@@ -7,6 +7,7 @@ answers the same rows. A package that is not installed gets a line that says so.
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from synapnet_edge.quantization.variants import KEEP_SALIENCE
 from synapnet_edge.registry import Registry
 from synapnet_edge.training.calibration import read_statistics
 
+LOG = logging.getLogger(__name__)
 GROUP = 32  # divides the widths of all our models; some packages refuse a last group that is not full
 _BUILD_SECONDS = 600  # no build of an extension takes that long
 COLUMNS = [
@@ -71,7 +73,7 @@ def compare_peers(
     -------
     DataFrame with the columns `COLUMNS`
         bytes: of the weights of the `linears` quantised layers; bits = 8 bytes / their parameters. A peer
-        that is missing has one line whose status says so, without a score.
+        that is missing, or fails, has one line whose status says so, without a score.
     """
     model = load_model(model_path)
     names = list(_ours("int8").resolve(model))
@@ -102,7 +104,12 @@ def compare_peers(
         except (PackageNotFoundError, ImportError) as error:
             rows.append({"arm": arm, "package": peer.package, "status": f"not installed: {error}"})
             continue
-        score(arm, candidate, peer.convert(candidate, names), peer.package, number)
+        try:
+            score(arm, candidate, peer.convert(candidate, names), peer.package, number)
+        except Exception as error:  # of another package: it must not take the other arms along
+            LOG.exception("%s failed", arm)
+            cause = f"failed: {type(error).__name__}: {error}".splitlines()[0]
+            rows.append({"arm": arm, "package": peer.package, "version": number, "status": cause})
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
@@ -169,8 +176,18 @@ def _quanto(model: nn.Module, names: list[str]) -> int:
     refuse_stale_build(Path(optimum.quanto.__file__).parent)
     quantize(model, weights=qint4, include=names)
     freeze(model)
-    weights = [model.get_submodule(name).weight for name in names]
-    return sum(weight.numel() // 2 + 2 * weight._scale.numel() + weight._shift.numel() for weight in weights)
+    total = 0
+    for name in names:
+        layer = model.get_submodule(name)
+        weight = layer.weight
+        total += weight.numel() // 2 + 2 * weight._scale.numel() + weight._shift.numel()
+        # Its tensors cannot be made in inference mode, in which every arm is scored; the numbers are the same.
+        plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+        plain.weight = nn.Parameter(weight.dequantize().detach(), requires_grad=False)
+        plain.bias = layer.bias
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, plain)
+    return total
 
 
 PEERS.add("torchao_int8", Peer("torchao", "torchao.quantization", _torchao(8)))
