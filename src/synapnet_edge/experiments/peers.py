@@ -181,7 +181,7 @@ def _quanto(model: nn.Module, names: list[str]) -> int:
         layer = model.get_submodule(name)
         weight = layer.weight
         total += weight.numel() // 2 + 2 * weight._scale.numel() + weight._shift.numel()
-        # Its tensors cannot be made in inference mode, in which all arms are scored; the numbers are the same.
+        # Its tensors cannot be made in inference mode, which scores all arms; the numbers are the same.
         plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
         plain.weight = nn.Parameter(weight.dequantize().detach(), requires_grad=False)
         plain.bias = layer.bias
