@@ -128,8 +128,8 @@ def run_stream(
     autocast : bool
         Run the model under bfloat16 autocast.
     resume : Path, optional
-        File that is written after every row of the trace. The same call goes on from there if it exists,
-        with the same answers as an uninterrupted run; the caller deletes it.
+        File that is written after a row of the trace or a question, if a chunk ends there. The same call
+        goes on from it if it exists, with the same answers as an uninterrupted run; the caller deletes it.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def run_stream(
     RuntimeError
         If the store exceeds its budget.
     ArtifactError
-        If `resume` is of another model or plan.
+        If `resume` is of another shape of model or of other streams.
     """
     if model.cfg.head != "classification":
         raise ValueError(f"stream needs a classification head, the model has head={model.cfg.head!r}")
@@ -171,13 +171,12 @@ def run_stream(
         disable=not progress,
     )
     with torch.autocast(device, torch.bfloat16, enabled=autocast), bar:
-        for stop in (stop for stop in stops if stop > run.done):
+        for stop in [stop for stop in stops if stop > run.state.tokens]:
             run.advance(stop, bar)
             if stop % plan.trace_every == 0:
                 run.record()
             if stop in asks:
                 run.ask()
-            run.done = stop
             # Between chunks every policy's state can be saved; the open window's clock is part of it.
             if resume is not None and run.state.chunk_fill == 0:
                 run.save(resume)
@@ -201,7 +200,9 @@ class _Run:
         self.rows = LongHaystack(plan.tokens, self.depths, test_seed)
         name, tiers = split_policy(plan.policy)
         self.store = BAEEMemoryManager(
-            *(cfg.dim, cfg.depth, plan.budget_mb),
+            cfg.dim,
+            cfg.depth,
+            plan.budget_mb,
             heads=cfg.heads,
             classifier=classifier,
             policy=name,
@@ -211,11 +212,10 @@ class _Run:
         self.seconds = self.cpu_seconds = 0.0  # of the open window
         self.answers: list[dict[str, Any]] = []
         self.trace: list[dict[str, Any]] = []
-        self.done = 0  # the last stop, after which everything is recorded and asked
         self._process = psutil.Process()
 
     def save(self, path: Path) -> None:
-        """Everything a later run needs to go on after `done` tokens."""
+        """Everything a later run needs to go on; everything up to here is recorded and asked."""
         tables = {"answers": self.answers, "trace": self.trace, "clock": [self.seconds, self.cpu_seconds]}
         save_conversation(path, self.state, tables)
 
@@ -224,8 +224,7 @@ class _Run:
         notes = load_conversation(path, self.state)
         self.answers, self.trace = notes["answers"], notes["trace"]
         self.seconds, self.cpu_seconds = notes["clock"]
-        self.done = self.state.tokens
-        LOG.info("resuming a stream after %s tokens from %s", f"{self.done:,}", path)
+        LOG.info("resuming a stream after %s tokens from %s", f"{self.state.tokens:,}", path)
 
     def advance(self, stop: int, bar: tqdm) -> None:
         """Stream up to `stop` tokens."""
