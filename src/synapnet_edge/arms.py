@@ -27,7 +27,7 @@ def training_of(config: Mapping[str, Any], experiment: str, arm: str) -> dict[st
     """The arm's pretraining; tasks of weight 0 are left out of its mixture."""
     block = config["experiments"][experiment]
     trained = block["arms"][source_of(block, arm)]
-    base = {key: value for key, value in config["pretrain"].items() if key != "extension"}  # of another size
+    base = {key: value for key, value in config["pretrain"].items() if key != "extensions"}  # of another size
     settings = {**base, **block.get("pretrain", {}), **trained.get("pretrain", {})}
     settings["mixture"] = {task: weight for task, weight in settings["mixture"].items() if weight > 0}
     return {key: value for key, value in settings.items() if key not in NOT_FOR_ARMS}

@@ -167,8 +167,9 @@ def _eviction_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _training_problems(key: Key, pretrain: Mapping[str, Any]) -> Iterator[Problem]:
-    if extension := pretrain.get("extension"):
-        yield from _training_problems((*key, "extension"), {**pretrain, **extension, "extension": None})
+    for number, extension in enumerate(pretrain.get("extensions", [])):
+        its_key = (*key, "extensions", number)
+        yield from _training_problems(its_key, {**pretrain, **extension, "extensions": []})
     steps = sum(stage["steps"] for stage in pretrain["curriculum"])
     if pretrain["warmup_steps"] >= steps:
         expected = f"less than the {steps} steps of the curriculum"

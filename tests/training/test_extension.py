@@ -51,20 +51,28 @@ def same(first, second):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("extended") / "run", {**SETTINGS, "extension": EXTENSION})
+    return run(tmp_path_factory.mktemp("extended") / "run", {**SETTINGS, "extensions": [EXTENSION]})
 
 
 def test_without_one_there_is_one_phase_and_with_one_two():
     config = PretrainConfig.from_dict(SETTINGS)
     assert phases(config) == (config,)
-    main, more = phases(PretrainConfig.from_dict({**SETTINGS, "extension": EXTENSION}))
+    main, more = phases(PretrainConfig.from_dict({**SETTINGS, "extensions": [EXTENSION]}))
     assert main == config
     assert (more.steps, more.first_step, more.first_stage) == (3, 4, 1)
     assert (more.learning_rate, more.emphasis) == (1e-3, 0.5), "what it does not name is as in the training"
 
 
+def test_a_second_extension_goes_on_from_the_first_and_differs_from_the_training_alone():
+    second = {"curriculum": [{"length": 64, "steps": 2, "batch": 2, "readouts": 4}], "emphasis": 0.1}
+    main, first, more = phases(PretrainConfig.from_dict({**SETTINGS, "extensions": [EXTENSION, second]}))
+    assert (first.first_step, more.first_step) == (4, 7) and (first.first_stage, more.first_stage) == (1, 3)
+    assert (more.learning_rate, more.emphasis, more.steps) == (main.learning_rate, 0.1, 2)
+    assert not more.extensions
+
+
 def test_entries_kept_are_those_of_the_stage():
-    _, more = phases(PretrainConfig.from_dict({**SETTINGS, "extension": EXTENSION}))
+    _, more = phases(PretrainConfig.from_dict({**SETTINGS, "extensions": [EXTENSION]}))
     kept = [
         [draw_max_entries(np.random.default_rng(i), more, step, 16) for i in range(50)] for step in (1, 2)
     ]
@@ -80,7 +88,7 @@ def test_the_history_goes_on(extended):
 
 def test_it_is_what_a_training_from_the_stored_model_gives(extended, tmp_path):
     stored, _ = run(tmp_path / "main", SETTINGS)
-    _, more = phases(PretrainConfig.from_dict({**SETTINGS, "extension": EXTENSION}))
+    _, more = phases(PretrainConfig.from_dict({**SETTINGS, "extensions": [EXTENSION]}))
     trainer = Trainer(MODEL, more, 3, torch.device("cpu"))
     trainer.model.load_state_dict(stored)
     trainer.run(tmp_path / "resume", progress=False)
@@ -101,11 +109,40 @@ def test_a_killed_run_goes_on_in_its_phase(extended, tmp_path, monkeypatch, at):
 
     monkeypatch.setattr(Trainer, "train_step", dies)
     with pytest.raises(RuntimeError, match="killed"):
-        run(tmp_path / "run", {**SETTINGS, "extension": EXTENSION})
+        run(tmp_path / "run", {**SETTINGS, "extensions": [EXTENSION]})
     (tmp_path / "run").rename(tmp_path / "old")
     monkeypatch.setattr(Trainer, "train_step", real)
     weights, history = tmp_path / "w.safetensors", tmp_path / "h.csv"
-    settings = {**SETTINGS, "extension": EXTENSION}
+    settings = {**SETTINGS, "extensions": [EXTENSION]}
     pretrain(MODEL, settings, 3, weights, history, tmp_path / "old" / "resume", progress=False)
     assert same(read_tensors(weights)[0], extended[0])
     assert pd.read_csv(history)["step"].iloc[-1] == 7
+
+
+def test_half_of_the_way_lies_between_both_ends(extended, tmp_path):
+    start, _ = run(tmp_path / "main", SETTINGS)
+    half, _ = run(tmp_path / "half", {**SETTINGS, "extensions": [{**EXTENSION, "blend": 0.5}]})
+    for name, end in extended[0].items():
+        assert torch.equal(half[name], torch.lerp(start[name], end, 0.5)), name
+
+
+def test_what_follows_a_blend_goes_on_from_it(tmp_path):
+    settings = {**SETTINGS, "extensions": [{**EXTENSION, "blend": 0.5}]}
+    stored, _ = run(tmp_path / "one", settings)
+    second = {"curriculum": [{"length": 64, "steps": 1, "batch": 2, "readouts": 4}], "learning_rate": 1e-12}
+    after, _ = run(tmp_path / "two", {**settings, "extensions": [*settings["extensions"], second]})
+    assert all(torch.allclose(after[name], stored[name], atol=1e-7) for name in stored)
+
+
+def test_probes_see_the_blend_and_the_training_does_not(tmp_path):
+    probe = {"at": [1.0], "tasks": ["reference/fa"], "length": 64, "samples": 4}
+    alone = {**SETTINGS, "extensions": [{**EXTENSION, "blend": 0.5}]}
+    assert same(run(tmp_path / "a", alone)[0], run(tmp_path / "b", {**alone, "probe": probe})[0])
+
+
+def test_a_blend_without_a_beginning_is_refused():
+    with pytest.raises(ValueError, match="blend: found 0.5, expected 1 without an extension"):
+        PretrainConfig.from_dict({**SETTINGS, "blend": 0.5})
+    averaged = {**SETTINGS, "ema": 0.9, "extensions": [{**EXTENSION, "blend": 0.5}]}
+    with pytest.raises(ValueError, match="or with ema > 0"):
+        phases(PretrainConfig.from_dict(averaged))

@@ -12,6 +12,7 @@ import torch
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.tasks import Mixture
+from synapnet_edge.tasks.haystacks import HAYSTACKS
 from synapnet_edge.tasks.layout import BOS
 from synapnet_edge.training.haystacks import Haystacks
 from synapnet_edge.training.loop import Trainer
@@ -86,6 +87,53 @@ def test_pieces_leave_the_memory_of_one_long_context(model):
         pieces, at_once = (x.store.entries(layer) for x in (haystacks._states["reference"], whole))
         assert torch.equal(pieces[3], at_once[3]), "the same tokens are kept"
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(pieces[:3], at_once[:3], strict=True))
+
+
+def test_a_token_is_the_most_salient_of_those_drawn(model):
+    haystacks = Haystacks(model)
+    ids = haystacks._most_salient("reference", np.random.default_rng(3), 50, 8)
+    drawn_ids = HAYSTACKS["reference"](np.random.default_rng(3), 400).reshape(50, 8)
+    prior = model.embed.prior.detach().numpy()
+    expected = [max(row, key=lambda token: prior[token]) for row in drawn_ids]
+    assert ids.tolist() == expected
+    alone = haystacks._most_salient("guarded", np.random.default_rng(3), 50, 1)
+    assert np.array_equal(alone, HAYSTACKS["guarded"](np.random.default_rng(3), 50)), "as before with one"
+
+
+def test_draws_leave_a_memory_of_the_priors_of_a_longer_haystack(model):
+    """With a salience that is a function of the token, as the first layer's nearly is."""
+    with torch.no_grad():
+        model.blocks[0].salience.score.weight.zero_()
+    prior = model.embed.prior.detach().numpy()
+
+    def kept(tokens, draws):
+        haystacks, rng = Haystacks(model), np.random.default_rng(0)
+        haystacks._states["reference"], seen = haystacks._begun(), []
+        for _ in range(tokens // haystacks._piece()):
+            seen.append(haystacks._most_salient("reference", rng, haystacks._piece(), draws))
+            haystacks._read("reference", seen[-1])
+        positions = haystacks._states["reference"].store.entries(0)[3][0]
+        return prior[np.concatenate(seen)[positions]].mean()
+
+    piece = Haystacks(model)._piece()
+    long, short, drawn_of_many = kept(64 * piece, 1), kept(4 * piece, 1), kept(4 * piece, 16)
+    assert abs(drawn_of_many - long) < 0.1 * (long - short)
+
+
+def test_every_order_of_magnitude_of_draws_comes_up(model, monkeypatch):
+    haystacks, rng, rows, seen, crowds = Haystacks(model), np.random.default_rng(0), drawn(), [], []
+    real = Haystacks._most_salient
+
+    def noted(self, kind, rng, tokens, draws, crowded):
+        (crowds if crowded else seen).append(draws)
+        return real(self, kind, rng, tokens, draws, crowded)
+
+    monkeypatch.setattr(Haystacks, "_most_salient", noted)
+    for _ in range(120):
+        haystacks.stand_behind(rows.input_ids.copy(), kinds_of(rows), 256, 16, rng, draws=64)
+    assert min(seen) == 1 and 32 < max(seen) <= 64
+    assert 0.3 < np.mean(np.array(seen) <= 8) < 0.7, "log-uniform"
+    assert min(crowds) == 1 and 4 < max(crowds) <= 8 and 0.3 < len(crowds) / len(seen + crowds) < 0.7
 
 
 def test_a_task_without_one_leaves_the_step_alone(model):

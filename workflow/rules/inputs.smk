@@ -16,8 +16,8 @@ def quantize_settings(wildcards):
     # Batches are drawn as pretraining draws them; what the loop does is of its own.
     drawn = ("curriculum", "chunk_lens", "least_entries")
     data = {key: config["pretrain"][key] for key in drawn if key in config["pretrain"]}
-    extension = config["pretrain"].get("extension") or {}
-    data["curriculum"] = [*data["curriculum"], *extension.get("curriculum", [])]
+    later = [extension["curriculum"] for extension in config["pretrain"].get("extensions", [])]
+    data["curriculum"] = sum(later, data["curriculum"])
     return {**config["quantize"]["finetune"], **data}
 
 

@@ -301,14 +301,14 @@ def sweep(
 
 
 def shortened(config: PretrainConfig, share: float) -> PretrainConfig:
-    """The same curriculum with `share` of its steps, without probes and extension."""
+    """The same curriculum with `share` of its steps, without probes and extensions."""
     stages = tuple(
         dataclasses.replace(stage, steps=max(1, round(share * stage.steps))) for stage in config.curriculum
     )
     warmup = max(1, round(share * config.warmup_steps))
     return dataclasses.replace(
         config,
-        extension=None,
+        extensions=(),
         curriculum=stages,
         warmup_steps=warmup,
         probe=dataclasses.replace(config.probe, tasks=()),

@@ -22,4 +22,13 @@ def _guarded(rng: np.random.Generator, tokens: int) -> np.ndarray:
     return background(rng, 1, tokens, LAYOUT)[0]
 
 
+def _crowded(rng: np.random.Generator, tokens: int) -> np.ndarray:
+    """Reference filler by Zipf's law: as many markers and names, the lowest ids, as in a long haystack."""
+    ids = VOCAB_SIZE - FILLER_START
+    rank = np.floor((ids + 1) ** rng.random(tokens)).astype(np.int64)  # 1 to ids, density 1 / rank
+    return FILLER_START - 1 + np.minimum(rank, ids)
+
+
 HAYSTACKS: dict[str, Haystack] = {"reference": _reference, "guarded": _guarded}
+#: Those of which some ids look more like what is asked for than others, with more of them.
+CROWDED: dict[str, Haystack] = {"reference": _crowded}

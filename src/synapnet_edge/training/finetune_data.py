@@ -1,7 +1,7 @@
 """Batches of finetuning, drawn as pretraining draws them: lengths, chunk lengths and memories mix.
 
 A quantised model that only saw one length in its last steps would forget the others; every step therefore
-draws one stage of the pretraining curriculum and its extension (all with equal odds: they have about as many
+draws one stage of the pretraining curriculum and its extensions (all with equal odds: they have about as many
 tokens a step) and the other draws of `training.loop`.
 """
 
@@ -45,6 +45,7 @@ class Behind(NamedTuple):
     kinds: list[str | None]
     tokens: int
     most: int
+    draws: int
     seed: int
 
 
@@ -76,8 +77,8 @@ def finetune_steps(data: Mapping[str, Any], model: SynapNetEdgeConfig, seed: int
         batch = mixture.batch(rng, stage["batch"], stage["length"], stage["readouts"])
         behind = None
         if stage.get("haystack"):
-            seed = int(rng.integers(2**32))
-            behind = Behind(mixture.haystacks(batch), stage["haystack"], options["max_entries"], seed)
+            limits = (stage["haystack"], options["max_entries"], stage.get("draws", 1))
+            behind = Behind(mixture.haystacks(batch), *limits, int(rng.integers(2**32)))
         yield FinetuneStep(batch, options, behind)
 
 

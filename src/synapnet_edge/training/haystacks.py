@@ -5,6 +5,12 @@ what it would meet at the end of a long one: a memory full of the most salient o
 among which it has to write, find and count. The haystack is read without gradient and a piece at a time, as
 a recurrent network carries its state from one truncated stretch to the next (Williams and Peng 1990); what
 the memory keeps of it goes on through many steps, so that a step costs one more piece, not a long context.
+
+What a memory keeps of a haystack is its most salient tokens, and the first layer's salience is nearly a
+function of the token. So a haystack of which every token is the most salient of n drawn ones leaves what a
+haystack n times longer would leave, at the cost of a short one. What a question then mistakes for what it
+looks for are a few ids, of markers and names of other tasks; crowded haystacks hold as many of them as long
+ones.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from torch import Tensor
 
 from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.models.state import ModelState, SalientStore
-from synapnet_edge.tasks.haystacks import HAYSTACKS
+from synapnet_edge.tasks.haystacks import CROWDED, HAYSTACKS
 from synapnet_edge.tasks.layout import BOS
 
 BEHIND = 0.75  # share of the steps whose rows stand behind a haystack
@@ -44,6 +50,7 @@ class Haystacks:
         most: int,
         rng: np.random.Generator,
         part: slice = slice(None),
+        draws: int = 1,
     ) -> SalientStore | None:
         """Read on, and draw whether these rows come after what was read.
 
@@ -59,6 +66,9 @@ class Haystacks:
             Entries that a layer keeps in this step.
         part : slice
             The rows that are wanted; the others are another process's.
+        draws : int
+            In a step, each token of the haystacks is the most salient of 1 to `draws` drawn ones; of every
+            other step's, crowded ones, the root of that.
 
         Returns
         -------
@@ -67,9 +77,13 @@ class Haystacks:
             of one of them allows no haystack.
         """
         piece = self._piece()
+        crowded = False
+        if draws > 1:  # all orders of magnitude alike
+            crowded = rng.random() < 0.5
+            draws = round(draws ** (rng.random() / (2 if crowded else 1)))
         anew = not self._states or rng.random() < piece / tokens
         for kind in sorted(HAYSTACKS):
-            read = HAYSTACKS[kind](rng, piece)
+            read = self._most_salient(kind, rng, piece, draws, crowded)
             if anew:
                 self._states[kind] = self._begun()
                 read[0] = BOS
@@ -107,6 +121,17 @@ class Haystacks:
         """Tokens that fill a memory, in whole chunks: every store then holds as many entries as it can."""
         cfg = self.model.cfg
         return cfg.chunk_len * -(-cfg.max_entries // cfg.episodic_slots)
+
+    def _most_salient(
+        self, kind: str, rng: np.random.Generator, tokens: int, draws: int, crowded: bool = False
+    ) -> np.ndarray:
+        """[tokens] ids, each of them the one with the highest prior of `draws`."""
+        drawn = {**HAYSTACKS, **CROWDED} if crowded else HAYSTACKS
+        ids = drawn[kind](rng, tokens * draws).reshape(tokens, draws)
+        if draws == 1:
+            return ids[:, 0]
+        prior = self.model.embed.prior.detach().float().cpu().numpy()
+        return ids[np.arange(tokens), prior[ids].argmax(axis=1)]
 
     def _begun(self) -> ModelState:
         return self.model.init_state(1, store=SalientStore(self.model.cfg.max_entries))

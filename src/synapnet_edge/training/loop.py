@@ -20,6 +20,7 @@ from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.models.salience_teacher import SalienceTeacher
 from synapnet_edge.tasks import IGNORE, Mixture
 from synapnet_edge.training import probe
+from synapnet_edge.training.blend import WeightBlend
 from synapnet_edge.training.checkpoint import Carried, load_checkpoint, save_checkpoint
 from synapnet_edge.training.cost import training_cost
 from synapnet_edge.training.ema import WeightAverage
@@ -128,7 +129,7 @@ def _pretrain_rank(job: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
 def run_phases(
     make: Callable[[PretrainConfig], Trainer], config: PretrainConfig, resume_dir: Path, progress: bool
 ) -> Trainer:
-    """Run a training and its extension, if it has one, each with its own checkpoints; the last trainer."""
+    """Run a training and its extensions, each with its own checkpoints; the last trainer."""
     trainer: Trainer | None = None
     for number, phase in enumerate(phases(config)):
         following = make(phase)
@@ -156,6 +157,8 @@ class Trainer:
     history, probes : list of dict
         Rows of the two tables.
     average : WeightAverage or None
+    blend : WeightBlend or None
+        Of a training that goes on from another.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class Trainer:
         )
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.bfloat16 = use_bfloat16(config.autocast, device)
+        self.blend: WeightBlend | None = None
         self.probe = probe.Probe(config.probe, config.steps, device, self.bfloat16)
         self.final_share = model_cfg.episodic_slots / model_cfg.chunk_len
         self.chunk_lens = [length for length in config.chunk_lens if length <= model_cfg.chunk_len]
@@ -227,6 +231,8 @@ class Trainer:
         self.model.load_state_dict(earlier.weights())
         if self.average is not None:
             self.average = WeightAverage(self.model, self.config.ema)
+        if self.config.blend < 1:
+            self.blend = WeightBlend(self.model, self.config.blend)
         self.history[:], self.probes[:] = earlier.history, earlier.probes
 
     def train_step(self, step: int) -> dict[str, float]:
@@ -249,7 +255,9 @@ class Trainer:
         if stage.haystack is not None:
             kinds = self.mixture.haystacks(batch)
             with autocast(self.device, self.bfloat16):
-                store = self.haystacks.stand_behind(batch.input_ids, kinds, stage.haystack, kept, rng, part)
+                store = self.haystacks.stand_behind(
+                    *(batch.input_ids, kinds, stage.haystack, kept, rng, part, stage.draws)
+                )
         own = batch.take(part)
         ids, positions, targets = to_tensors(own, self.device)
         rate = learning_rate_at(self.config, step)
@@ -293,9 +301,9 @@ class Trainer:
         }
 
     def weights(self) -> dict[str, Tensor]:
-        """State of the final model: the averaged weights, if there are any."""
-        averages = {} if self.average is None else self.average.tensors()
-        return {**self.model.state_dict(), **averages}
+        """State of the final model: averaged or blended weights, if there are any."""
+        final = self.average or self.blend
+        return {**self.model.state_dict(), **({} if final is None else final.tensors())}
 
     def _after_step(self, done: int, meter: Meter, resume_dir: Path, interrupt: DeferredInterrupt) -> None:
         """What follows `done` finished steps: probe, history row, checkpoint, stop."""
@@ -320,8 +328,8 @@ class Trainer:
             "seconds": seconds,
             "core_seconds": seconds * torch.get_num_threads() * self.ranks.size,
         }
-        averaged = contextlib.nullcontext() if self.average is None else self.average.applied()
-        with meter.paused(), averaged:
+        final = self.average or self.blend
+        with meter.paused(), contextlib.nullcontext() if final is None else final.applied():
             self.probes += self.probe.run(self.model, self.ranks, spent)
 
     def _carried(self) -> dict[str, Carried]:

@@ -129,7 +129,8 @@ def _store(memory: Haystacks | None, batch: TaskBatch, behind: Behind | None) ->
     if behind is None or memory is None:
         return None
     rng = np.random.default_rng(behind.seed)
-    return memory.stand_behind(batch.input_ids, behind.kinds, behind.tokens, behind.most, rng)
+    limits = {"tokens": behind.tokens, "most": behind.most, "draws": behind.draws}
+    return memory.stand_behind(batch.input_ids, behind.kinds, rng=rng, **limits)
 
 
 def parameter_groups(model: nn.Module, config: FinetuneConfig) -> list[dict]:

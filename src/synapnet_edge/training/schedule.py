@@ -20,7 +20,8 @@ class Stage:
 
     `tasks`: the tasks of the mixture that are drawn; none named = all of them. `least_entries`: as in
     `PretrainConfig`, for this stage; None = that one. `haystack`: mean tokens of the haystacks that rows
-    stand behind (`training.haystacks`); None = they stand alone.
+    stand behind (`training.haystacks`); None = they stand alone. `draws`: most drawn tokens of which one, the
+    most salient, comes into a haystack.
     """
 
     length: int
@@ -30,9 +31,10 @@ class Stage:
     tasks: tuple[str, ...] = ()
     least_entries: int | None = None
     haystack: int | None = None
+    draws: int = 1
 
     def __post_init__(self) -> None:
-        for key in ("length", "steps", "batch", "readouts", "least_entries", "haystack"):
+        for key in ("length", "steps", "batch", "readouts", "least_entries", "haystack", "draws"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"curriculum {key}: found {getattr(self, key)}, expected at least 1")
 
@@ -103,10 +105,12 @@ class PretrainConfig:
         How far the tasks' weights follow their losses, see `training.emphasis`; 0 = not at all.
     ema : float
         Decay of the average of the weights that becomes the final model; 0 = the last weights do.
+    blend : float
+        Of an extension: how far the final model goes from the weights it began with to those it ends with;
+        1 = all the way. Not together with `ema`.
     probe : ProbePlan
-    extension : mapping or None
-        What differs in a second training that goes on from the finished model, see `phases`; None = there is
-        none.
+    extensions : tuple of mappings
+        What differs in further trainings, each of which goes on from the finished model, see `phases`.
     first_step, first_stage : int
         Steps and stages before this training; not settings, `phases` sets them.
     """
@@ -127,9 +131,10 @@ class PretrainConfig:
     final_rate: float = 0.05
     processes: int = 1
     ema: float = 0.0
+    blend: float = 1.0
     emphasis: float = 0.0
     probe: ProbePlan = ProbePlan()
-    extension: Mapping[str, Any] | None = None
+    extensions: tuple[Mapping[str, Any], ...] = ()
     first_step: int = 0
     first_stage: int = 0
 
@@ -148,6 +153,11 @@ class PretrainConfig:
             raise ValueError(f"emphasis: found {self.emphasis}, expected at least 0 and less than 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema: found {self.ema}, expected at least 0 and less than 1")
+        if not 0 < self.blend <= 1:
+            raise ValueError(f"blend: found {self.blend}, expected more than 0 and at most 1")
+        if self.blend < 1 and (self.ema or not self.first_step):
+            expected = "1 without an extension, or with ema > 0"
+            raise ValueError(f"blend: found {self.blend}, expected {expected}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
@@ -157,6 +167,7 @@ class PretrainConfig:
         values["mixture"] = {name: weight for name, weight in values["mixture"].items() if weight > 0}
         values["betas"] = tuple(values.get("betas", cls.betas))
         values["chunk_lens"] = tuple(values.get("chunk_lens", cls.chunk_lens))
+        values["extensions"] = tuple(values.get("extensions", ()))
         probe = values.get("probe", {})
         values["probe"] = ProbePlan(
             **{key: tuple(value) if isinstance(value, list) else value for key, value in probe.items()}
@@ -170,20 +181,22 @@ class PretrainConfig:
 
 
 def phases(config: PretrainConfig) -> tuple[PretrainConfig, ...]:
-    """The training itself and, if `config` names one, its extension.
+    """The training itself and its extensions.
 
-    The extension starts with the weights of the finished model, a new optimiser and its own warm-up and
-    cosine, on batches not drawn before. What it does not name is as in the training. What the reference
-    model's is worth was measured: docs/trials.md.
+    An extension starts with the weights of the model so far, a new optimiser and its own warm-up and cosine,
+    on batches not drawn before. What it does not name is as in the training itself. What those of the
+    reference model are worth was measured: docs/trials.md.
     """
-    main = replace(config, extension=None)
-    if config.extension is None:
-        return (main,)
-    changed = dict(config.extension)
-    if "curriculum" in changed:
-        changed["curriculum"] = _stages(changed["curriculum"])
-    begun = {"first_step": config.steps, "first_stage": len(config.curriculum)}
-    return main, replace(main, **{"write_share_anneal_steps": 0, **changed, **begun})
+    main = replace(config, extensions=())
+    found = [main]
+    for changes in config.extensions:
+        changed = {"write_share_anneal_steps": 0, **changes}
+        if "curriculum" in changed:
+            changed["curriculum"] = _stages(changed["curriculum"])
+        changed["first_step"] = found[-1].first_step + found[-1].steps
+        changed["first_stage"] = found[-1].first_stage + len(found[-1].curriculum)
+        found.append(replace(main, **changed))
+    return tuple(found)
 
 
 def stage_at(config: PretrainConfig, step: int) -> tuple[int, Stage]:
