@@ -166,6 +166,9 @@ def test_missing_block_is_named(reference):
         validate_config(config, [reference])
 
 
+STAGE = {"length": 64, "steps": 9, "batch": 2, "readouts": 4}
+
+
 @pytest.mark.parametrize(
     ("overlay", "key"),
     [
@@ -179,6 +182,19 @@ def test_missing_block_is_named(reference):
         ({"stream": {"classifier": True}}, "stream.classifier"),
         ({"pretrain": {"warmup_steps": 10**6}}, "pretrain.warmup_steps"),
         ({"pretrain": {"chunk_lens": [256]}}, "pretrain.chunk_lens"),
+        (
+            {"pretrain": {"extensions": [{"curriculum": [{**STAGE, "draws": 8}], "warmup_steps": 1}]}},
+            "pretrain.extensions.0.curriculum.0.draws",
+        ),
+        (
+            {
+                "pretrain": {
+                    "ema": 0.9,
+                    "extensions": [{"curriculum": [STAGE], "warmup_steps": 1, "blend": 0.5}],
+                }
+            },
+            "pretrain.extensions.0.blend",
+        ),
         ({"run": {"experiments": ["ablatoin"]}}, "run.experiments.0"),
         ({"benchmark": {"suites": {"ruler_reference": {"samples": 3}}}}, "benchmark.suites.ruler_reference"),
         ({"benchmark": {"suites": {"new": {"tasks": ["a"]}}}}, "benchmark.suites.new"),

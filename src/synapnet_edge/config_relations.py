@@ -170,6 +170,12 @@ def _training_problems(key: Key, pretrain: Mapping[str, Any]) -> Iterator[Proble
     for number, extension in enumerate(pretrain.get("extensions", [])):
         its_key = (*key, "extensions", number)
         yield from _training_problems(its_key, {**pretrain, **extension, "extensions": []})
+    for number, stage in enumerate(pretrain["curriculum"]):
+        if stage.get("draws", 1) > 1 and "haystack" not in stage:
+            expected = "1, or the key haystack beside it"
+            yield Problem((*key, "curriculum", number, "draws"), str(stage["draws"]), expected)
+    if pretrain.get("blend", 1) < 1 and pretrain["ema"]:
+        yield Problem((*key, "blend"), str(pretrain["blend"]), f"1 with ema = {pretrain['ema']}")
     steps = sum(stage["steps"] for stage in pretrain["curriculum"])
     if pretrain["warmup_steps"] >= steps:
         expected = f"less than the {steps} steps of the curriculum"

@@ -75,6 +75,15 @@ def test_batches_are_those_of_the_reference_model(shape, monkeypatch, extra):
         assert len(seen[0]) == 8, "the batches of all processes"
 
 
+def test_extensions_of_the_reference_model_are_theirs_too(shape, tmp_path):
+    stage = {"length": 64, "steps": 2, "batch": 2, "readouts": 4, "haystack": 64, "draws": 4}
+    settings = {**SETTINGS, "extensions": [{"curriculum": [stage], "blend": 0.5}]}
+    paths = (tmp_path / "model.safetensors", tmp_path / "history.csv", tmp_path / "resume")
+    train_baseline(shape, REFERENCE, settings, 1e-3, 1, *paths, progress=False)
+    history = pd.read_csv(paths[1])
+    assert history["step"].iloc[-1] == 8 and load_baseline(paths[0]).training is False
+
+
 def test_training_learns_and_reports(trained):
     path, facts = trained
     model = load_baseline(path)

@@ -161,6 +161,8 @@ class Trainer:
         Of a training that goes on from another.
     """
 
+    blend: WeightBlend | None = None
+
     def __init__(
         self,
         model_cfg: SynapNetEdgeConfig,
@@ -190,7 +192,6 @@ class Trainer:
         )
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.bfloat16 = use_bfloat16(config.autocast, device)
-        self.blend: WeightBlend | None = None
         self.probe = probe.Probe(config.probe, config.steps, device, self.bfloat16)
         self.final_share = model_cfg.episodic_slots / model_cfg.chunk_len
         self.chunk_lens = [length for length in config.chunk_lens if length <= model_cfg.chunk_len]

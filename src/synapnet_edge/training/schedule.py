@@ -37,6 +37,10 @@ class Stage:
         for key in ("length", "steps", "batch", "readouts", "least_entries", "haystack", "draws"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"curriculum {key}: found {getattr(self, key)}, expected at least 1")
+        if self.draws > 1 and self.haystack is None:
+            raise ValueError(
+                f"curriculum draws: found {self.draws} without a haystack, expected one beside it"
+            )
 
 
 @dataclass(frozen=True)
