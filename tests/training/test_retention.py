@@ -120,6 +120,14 @@ def test_classifier_learns_content_and_shuffled_labels_teach_nothing():
     assert abs(control[-1]["validation_auc"] - 0.5) < 0.1
 
 
+def test_validating_the_last_epoch_alone_changes_no_number_of_it():
+    settings, sides = RetentionSettings(epochs=3), Sides(planted(6, 0, True), planted(4, 1, True), None)
+    whole, alone = (fit(sides, settings, 0, False, each_epoch=each)[1] for each in (True, False))
+    last = [{name: value for name, value in rows[-1].items() if value == value} for rows in (whole, alone)]
+    assert last[0] == last[1] and "validation_auc" in last[0]
+    assert ["validation_auc" in row for row in alone] == [False, False, True]
+
+
 def test_pairs_weigh_by_what_swapping_them_keeps_of_the_labels():
     # Labels 1, 0.5, 0; the scores put c first, so that a, b and c have the ranks 3, 2 and 1.
     score, label = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.5, 0.0]])

@@ -148,7 +148,7 @@ def train_retention(
     classifier, history = fit(sides, settings, seed, progress)
     order = torch.Generator().manual_seed(seed)
     control = Sides(shuffled(sides.train, order), shuffled(sides.documents, order), None)
-    _, chance = fit(control, settings, seed, False)
+    _, chance = fit(control, settings, seed, False, each_epoch=False)
     feature, feature_auc = best_of(feature_aucs(sides.train, sides.documents, settings.top_share))
     elsewhere = float("nan")
     if sides.tasks is not None:
@@ -190,9 +190,9 @@ def collect_examples(
 
 
 def fit(
-    sides: Sides, settings: RetentionSettings, seed: int, progress: bool
+    sides: Sides, settings: RetentionSettings, seed: int, progress: bool, each_epoch: bool = True
 ) -> tuple[RetentionClassifier, list[dict[str, float]]]:
-    """Fit on the training side; losses and rankings of every epoch."""
+    """Fit on the training side; losses of every epoch, and rankings of each or of the last alone."""
     train = sides.train
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -215,8 +215,9 @@ def fit(
             optimizer.step()
             cosine.step()
             total += float(loss.detach()) * len(chosen)
-        losses = {"epoch": epoch + 1, "train_loss": total / len(members)}
-        history.append(losses | _validate(classifier, sides, settings))
+        history.append({"epoch": epoch + 1, "train_loss": total / len(members)})
+        if each_epoch or epoch + 1 == settings.epochs:
+            history[-1] |= _validate(classifier, sides, settings)
     return classifier, history
 
 
@@ -252,7 +253,7 @@ def stability(
     for fit_seed, rate, noise in tqdm(grid, desc="retention stability", unit="fit", disable=not progress):
         noisy = with_label_noise(sides.train, noise, torch.Generator().manual_seed(fit_seed))
         changed = dataclasses.replace(settings, learning_rate=rate)
-        last = fit(sides._replace(train=noisy), changed, fit_seed, False)[1][-1]
+        last = fit(sides._replace(train=noisy), changed, fit_seed, False, each_epoch=False)[1][-1]
         line = {"fit_seed": fit_seed, "learning_rate": rate, "label_noise": noise}
         lines.append(line | {key: last[key] for key in ("validation_auc", "task_auc")})
     return pd.DataFrame(lines)
