@@ -190,7 +190,7 @@ def test_steps_are_drawn_as_pretraining_draws_them_and_the_same_for_one_seed():
 def test_rows_stand_behind_haystacks_as_in_pretraining(with_teacher):
     cfg = SynapNetEdgeConfig.from_dict({**TINY.to_dict(), "vocab_size": 4096, "num_classes": 64})
     data = {
-        "curriculum": [{"length": 64, "batch": 3, "readouts": 2, "haystack": 256}],
+        "curriculum": [{"length": 64, "batch": 3, "readouts": 2, "haystack": 256, "draws": 4}],
         "mixture": {"reference/niah_single": 1.0},
     }
     model, teacher = tiny(0, cfg), tiny(1, cfg)
