@@ -9,6 +9,7 @@ import torch
 
 from synapnet_edge.artifacts import read_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
+from synapnet_edge.training.blend import WeightBlend
 from synapnet_edge.training.loop import Trainer, pretrain
 from synapnet_edge.training.schedule import PretrainConfig, draw_max_entries, phases, stage_at
 
@@ -134,7 +135,18 @@ def test_what_follows_a_blend_goes_on_from_it(tmp_path):
     assert all(torch.allclose(after[name], stored[name], atol=1e-7) for name in stored)
 
 
-def test_probes_see_the_blend_and_the_training_does_not(tmp_path):
+def test_a_model_computes_with_its_blend_inside_the_block_alone():
+    model = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+        blend = WeightBlend(model, 0.25)
+        model.weight.fill_(5.0)
+        with blend.applied():
+            assert model(torch.tensor([1.0, 0.0])).item() == 2.0
+        assert model(torch.tensor([1.0, 0.0])).item() == 5.0
+
+
+def test_probing_a_blend_leaves_the_training_alone(tmp_path):
     probe = {"at": [1.0], "tasks": ["reference/fa"], "length": 64, "samples": 4}
     alone = {**SETTINGS, "extensions": [{**EXTENSION, "blend": 0.5}]}
     assert same(run(tmp_path / "a", alone)[0], run(tmp_path / "b", {**alone, "probe": probe})[0])

@@ -89,19 +89,19 @@ def test_pieces_leave_the_memory_of_one_long_context(model):
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(pieces[:3], at_once[:3], strict=True))
 
 
-def test_a_token_is_the_most_salient_of_those_drawn(model):
+def test_a_token_has_the_highest_prior_of_those_drawn(model):
     haystacks = Haystacks(model)
-    ids = haystacks._most_salient("reference", np.random.default_rng(3), 50, 8)
+    ids = haystacks._of_highest_prior("reference", np.random.default_rng(3), 50, 8)
     drawn_ids = HAYSTACKS["reference"](np.random.default_rng(3), 400).reshape(50, 8)
     prior = model.embed.prior.detach().numpy()
     expected = [max(row, key=lambda token: prior[token]) for row in drawn_ids]
     assert ids.tolist() == expected
-    alone = haystacks._most_salient("guarded", np.random.default_rng(3), 50, 1)
+    alone = haystacks._of_highest_prior("guarded", np.random.default_rng(3), 50, 1)
     assert np.array_equal(alone, HAYSTACKS["guarded"](np.random.default_rng(3), 50)), "as before with one"
 
 
 def test_draws_leave_a_memory_of_the_priors_of_a_longer_haystack(model):
-    """With a salience that is a function of the token, as the first layer's nearly is."""
+    """With a salience that is a function of the prior alone."""
     with torch.no_grad():
         model.blocks[0].salience.score.weight.zero_()
     prior = model.embed.prior.detach().numpy()
@@ -110,7 +110,7 @@ def test_draws_leave_a_memory_of_the_priors_of_a_longer_haystack(model):
         haystacks, rng = Haystacks(model), np.random.default_rng(0)
         haystacks._states["reference"], seen = haystacks._begun(), []
         for _ in range(tokens // haystacks._piece()):
-            seen.append(haystacks._most_salient("reference", rng, haystacks._piece(), draws))
+            seen.append(haystacks._of_highest_prior("reference", rng, haystacks._piece(), draws))
             haystacks._read("reference", seen[-1])
         positions = haystacks._states["reference"].store.entries(0)[3][0]
         return prior[np.concatenate(seen)[positions]].mean()
@@ -122,13 +122,13 @@ def test_draws_leave_a_memory_of_the_priors_of_a_longer_haystack(model):
 
 def test_every_order_of_magnitude_of_draws_comes_up(model, monkeypatch):
     haystacks, rng, rows, seen, crowds = Haystacks(model), np.random.default_rng(0), drawn(), [], []
-    real = Haystacks._most_salient
+    real = Haystacks._of_highest_prior
 
     def noted(self, kind, rng, tokens, draws, crowded):
         (crowds if crowded else seen).append(draws)
         return real(self, kind, rng, tokens, draws, crowded)
 
-    monkeypatch.setattr(Haystacks, "_most_salient", noted)
+    monkeypatch.setattr(Haystacks, "_of_highest_prior", noted)
     for _ in range(120):
         haystacks.stand_behind(rows.input_ids.copy(), kinds_of(rows), 256, 16, rng, draws=64)
     assert min(seen) == 1 and 32 < max(seen) <= 64

@@ -6,11 +6,11 @@ among which it has to write, find and count. The haystack is read without gradie
 a recurrent network carries its state from one truncated stretch to the next (Williams and Peng 1990); what
 the memory keeps of it goes on through many steps, so that a step costs one more piece, not a long context.
 
-What a memory keeps of a haystack is its most salient tokens, and the first layer's salience is nearly a
-function of the token. So a haystack of which every token is the most salient of n drawn ones leaves what a
-haystack n times longer would leave, at the cost of a short one. What a question then mistakes for what it
-looks for are a few ids, of markers and names of other tasks; crowded haystacks hold as many of them as long
-ones.
+What a memory keeps of a haystack is its most salient tokens, and salience goes with a learned prior of the
+token. So a haystack of which every token has the highest prior of n drawn ones leaves a memory about as hard
+to read as that of a far longer one, at the cost of a short one (docs/trials.md). What a question then
+mistakes for what it looks for are a few ids, of markers and names of other tasks; crowded haystacks hold as
+many of them as long ones.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Haystacks:
         part : slice
             The rows that are wanted; the others are another process's.
         draws : int
-            In a step, each token of the haystacks is the most salient of 1 to `draws` drawn ones; of every
-            other step's, crowded ones, the root of that.
+            In a step, each token of the haystacks has the highest prior of 1 to `draws` drawn ones; in half
+            of the steps, whose haystacks are crowded, of 1 to the root of that.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class Haystacks:
             draws = round(draws ** (rng.random() / (2 if crowded else 1)))
         anew = not self._states or rng.random() < piece / tokens
         for kind in sorted(HAYSTACKS):
-            read = self._most_salient(kind, rng, piece, draws, crowded)
+            read = self._of_highest_prior(kind, rng, piece, draws, crowded)
             if anew:
                 self._states[kind] = self._begun()
                 read[0] = BOS
@@ -122,7 +122,7 @@ class Haystacks:
         cfg = self.model.cfg
         return cfg.chunk_len * -(-cfg.max_entries // cfg.episodic_slots)
 
-    def _most_salient(
+    def _of_highest_prior(
         self, kind: str, rng: np.random.Generator, tokens: int, draws: int, crowded: bool = False
     ) -> np.ndarray:
         """[tokens] ids, each of them the one with the highest prior of `draws`."""

@@ -20,8 +20,8 @@ class Stage:
 
     `tasks`: the tasks of the mixture that are drawn; none named = all of them. `least_entries`: as in
     `PretrainConfig`, for this stage; None = that one. `haystack`: mean tokens of the haystacks that rows
-    stand behind (`training.haystacks`); None = they stand alone. `draws`: most drawn tokens of which one, the
-    most salient, comes into a haystack.
+    stand behind (`training.haystacks`); None = they stand alone. `draws`: most drawn tokens of which one,
+    that of the highest prior, comes into a haystack.
     """
 
     length: int
