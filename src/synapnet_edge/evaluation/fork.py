@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from synapnet_edge.models.state import EntryStore, MemoryView, ModelState
+from synapnet_edge.models.state import EntryStore, InPlaceEntries, MemoryView, ModelState
 
 
 class ReadOnlyStore(EntryStore):
@@ -19,6 +19,9 @@ class ReadOnlyStore(EntryStore):
 
     def read(self, layer: int) -> MemoryView | None:
         return self._store.read(layer)
+
+    def in_place(self, layer: int) -> InPlaceEntries | None:
+        return self._store.in_place(layer)
 
     def observe_read(self, layer: int, mass: Tensor) -> None:
         """Forget the mass: a question is not part of the stream."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from synapnet_edge.memory.decision import fill_best
+from synapnet_edge.memory.in_place import StoredEntries, read_bias
 from synapnet_edge.memory.ledger import by_tier, bytes_per_stream, entries_per_layer
 from synapnet_edge.memory.plain import plain_tensors
 from synapnet_edge.memory.policies.base import POLICIES, Policy
@@ -17,7 +18,7 @@ from synapnet_edge.memory.saving import load_store, store_tensors
 from synapnet_edge.memory.staging import Staging, new_entries
 from synapnet_edge.memory.tiers import Block, entry_bytes, share_out
 from synapnet_edge.models.attend import BlockWatch
-from synapnet_edge.models.state import EntryStore, MemoryView
+from synapnet_edge.models.state import EntryStore, InPlaceEntries, MemoryView
 
 _ALLOWED = (("fp16",), ("int8",), ("fp16", "int8"), ("int8", "summary"), ("fp16", "int8", "summary"))
 
@@ -101,12 +102,14 @@ class EpisodicStore(EntryStore):
         if not blocks:
             return None
         keys, values = (self._payload(part, layer).transpose(1, 2) for part in ("keys", "values"))
-        meta = {
-            name: _concatenate([block.data[name][layer, :, : block.top] for block in blocks], 1)
-            for name in ("log_salience", "count")
-        }
-        bias = meta["log_salience"].float() + meta["count"].log()  # log 0 = -inf in empty slots
-        return MemoryView(keys, values, bias, meta["count"].sum(dim=1))
+        bias, count = read_bias(blocks, layer)
+        return MemoryView(keys, values, bias, count)
+
+    @plain_tensors
+    def in_place(self, layer: int) -> InPlaceEntries | None:
+        """Entries of finished chunks as they are stored, for compiled reads; None without, or off the CPU."""
+        blocks = [block for block in self.blocks if block.top]
+        return StoredEntries(blocks, layer) if blocks and self.evicted.device.type == "cpu" else None
 
     @plain_tensors
     def write(
@@ -308,7 +311,3 @@ class EpisodicStore(EntryStore):
                 out[stream, start : start + block.top] = block.payload(part, layer, stream)
                 start += block.top
         return out
-
-
-def _concatenate(parts: list[Tensor], dim: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat([x.float() for x in parts], dim=dim)

@@ -68,6 +68,29 @@ def attend_observed(
     return out, mass
 
 
+def softmax_parts(logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a softmax over more keys can go on from (Milakov and Gimelshein, 1805.02867).
+
+    Parameters
+    ----------
+    logits : Tensor
+        [B, H, T, N]; at least one of a row must be finite.
+    values : Tensor
+        [B, H, N, d].
+
+    Returns
+    -------
+    tops, sums : Tensor
+        float32 [B, H, T], largest logit and the sum of e^(logit - top).
+    weighted : Tensor
+        float32 [B, H, T, d], the sum of e^(logit - top) times value.
+    """
+    logits = logits.float()
+    tops = logits.amax(dim=-1)
+    shares = (logits - tops[..., None]).exp()
+    return tops, shares.sum(dim=-1), (shares.to(values.dtype) @ values).float()
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """[B, T, H * d] -> [B, H, T, d]."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)

@@ -16,10 +16,11 @@ from synapnet_edge.models.attend import (
     attention_probabilities,
     merge_heads,
     normalised_heads,
+    softmax_parts,
     split_heads,
 )
 from synapnet_edge.models.chunk_views import stack_chunks, view_per_chunk
-from synapnet_edge.models.state import EntryStore, MemoryView
+from synapnet_edge.models.state import EntryStore, InPlaceEntries, MemoryView
 
 
 class Pending(NamedTuple):
@@ -96,6 +97,10 @@ class WriteableMemory(nn.Module):
         entries and, of `written` [B, H, G K, d], what the chunks before it wrote. `watch`
         receives the probabilities [B G, H, T, N + p + 1] and what `view_per_chunk` says about the N.
         """
+        if chunks == 1 and watch is None and not torch.is_grad_enabled() and not store.wants_blocks:
+            entries = store.in_place(layer)
+            if entries is not None:
+                return self._read_in_place(bound, pending, entries, store, layer)
         view, kept = store.read(layer), None
         if chunks > 1:
             view, kept = view_per_chunk(view, *written, chunks, store.capacity)
@@ -115,9 +120,7 @@ class WriteableMemory(nn.Module):
             read = probabilities @ values
         else:
             read = attend(query, keys, values, bias)
-        found = _last_feature(read)
-        read = read * torch.addcmul(1 - found, found, self.found_gain[:, None, None].to(read.dtype))
-        read = self.o_proj(merge_heads(read))
+        read = self._read_out(read)
         return read.unflatten(0, (-1, chunks)).flatten(1, 2) if chunks > 1 else read
 
     def select(
@@ -138,16 +141,40 @@ class WriteableMemory(nn.Module):
             keys, values = quantizer(keys), quantizer(values)
         return Pending(keys, values, pending.log_salience.gather(1, index)), index
 
+    def _read_in_place(
+        self, bound: Tensor, pending: Pending, entries: InPlaceEntries, store: EntryStore, layer: int
+    ) -> Tensor:
+        """As `read`: first the open chunk and the null slot, then the entries, in one softmax."""
+        query, keys, values, bias = self._joint(bound, pending, None, entries.count)
+        if store.wants_queries:
+            store.observe_queries(layer, query)
+        parts = softmax_parts(query @ keys.transpose(-1, -2) + bias, values)
+        read, mass = entries.attend(query, *parts, store.wants_mass)
+        if mass is not None:
+            store.observe_read(layer, mass)
+        return self._read_out(read.to(query.dtype))
+
+    def _read_out(self, read: Tensor) -> Tensor:
+        """[B, H, T, d] -> [B, T, dim]: the share that was found gets its gain, and heads are mixed."""
+        found = _last_feature(read)
+        read = read * torch.addcmul(1 - found, found, self.found_gain[:, None, None].to(read.dtype))
+        return self.o_proj(merge_heads(read))
+
     def _joint(
-        self, bound: Tensor, pending: Pending, view: MemoryView | None
+        self, bound: Tensor, pending: Pending, view: MemoryView | None, stored: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Scaled queries [B, H, T, d]; keys and values [B, H, N + p + 1, d]; bias [B, 1, T, N + p + 1]."""
+        """Scaled queries [B, H, T, d]; keys and values [B, H, N + p + 1, d]; bias [B, 1, T, N + p + 1].
+
+        Without a view N = 0; `stored` [B] are then the tokens that queries see elsewhere.
+        """
         batch, length = bound.shape[:2]
         open_tokens = pending.log_salience.shape[1]
         at = torch.arange(open_tokens - length, open_tokens, device=bound.device)
         hidden = torch.arange(open_tokens, device=bound.device) >= at[:, None]  # itself and the future
         bias = pending.log_salience[:, None, :].masked_fill(hidden, -math.inf)
         keys, values, seen = [pending.keys], [pending.values], at.to(torch.float32)[None]
+        if stored is not None:
+            seen = seen + stored[:, None]
         if view is not None:
             keys.insert(0, view.keys.to(pending.keys.dtype))
             values.insert(0, view.values.to(pending.values.dtype))

@@ -38,6 +38,41 @@ class MemoryView(NamedTuple):
     count: Tensor
 
 
+class InPlaceEntries(ABC):
+    """Entries of one layer that are read where they lie, in whatever format that is.
+
+    Attributes
+    ----------
+    count : Tensor
+        [B] float, tokens that the entries stand for (the n of SSMax).
+    """
+
+    count: Tensor
+
+    @abstractmethod
+    def attend(
+        self, query: Tensor, tops: Tensor, sums: Tensor, weighted: Tensor, wants_mass: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Go on with a softmax over other keys; returns its read, and the mass each entry received if wanted.
+
+        Parameters
+        ----------
+        query : Tensor
+            [B, H, T, d], scaled.
+        tops, sums : Tensor
+            [B, H, T] of the other keys: their largest logit, finite, and the sum of e^(logit - top).
+        weighted : Tensor
+            [B, H, T, d], the sum of e^(logit - top) times value.
+
+        Returns
+        -------
+        read : Tensor
+            float32 [B, H, T, d].
+        mass : Tensor or None
+            float32 [B, N], summed over heads and queries.
+        """
+
+
 class EntryStore(ABC):
     """Where written entries live. One store serves all layers of a batch of streams."""
 
@@ -60,6 +95,10 @@ class EntryStore(ABC):
     @abstractmethod
     def read(self, layer: int) -> MemoryView | None:
         """Return the entries of `layer`, or None while there are none."""
+
+    def in_place(self, layer: int) -> InPlaceEntries | None:
+        """The entries of `layer` for a read without gradients that needs no copy of them, if there is one."""
+        return None
 
     @abstractmethod
     def write(

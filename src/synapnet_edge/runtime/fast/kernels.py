@@ -17,7 +17,6 @@ _COMPILED = [
     "embed",
     "isa",
     "lookup",
-    "lookup_tiles",
     "products",
     "remember",
     "stages",
@@ -39,10 +38,11 @@ def load_kernels() -> ModuleType:
         import numba  # noqa: F401
     except ImportError as error:
         raise BackendUnavailable(_MISSING.format(error=error)) from error
-    from synapnet_edge import simd
+    from synapnet_edge import simd, simd_code, simd_tiles
     from synapnet_edge.runtime.fast.isa import ISA
 
-    sources = [Path(simd.__file__), *(Path(__file__).with_name(f"{module}.py") for module in _COMPILED)]
+    shared = [Path(module.__file__) for module in (simd, simd_code, simd_tiles)]
+    sources = [*shared, *(Path(__file__).with_name(f"{module}.py") for module in _COMPILED)]
     # What can be a vector already is one.
     with kernel_cache.compiled(ISA, sources, wait="10 to 20 s", LOOP_VECTORIZE=0, SLP_VECTORIZE=0):
         from synapnet_edge.runtime.fast import step

@@ -7,20 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
-from synapnet_edge.runtime.fast.lookup_tiles import (
-    collect_1x1,
-    collect_1x2,
-    collect_4x1,
-    collect_4x2,
-    match_1x1,
-    match_1x4,
-    match_4x1,
-    match_4x4,
-)
 from synapnet_edge.runtime.fast.stages import normalise
 from synapnet_edge.simd import (
     above,
-    add,
     addi,
     andi,
     equal,
@@ -31,7 +20,6 @@ from synapnet_edge.simd import (
     lane_numbers,
     largest,
     loadf,
-    maximum,
     mul,
     setf,
     seti,
@@ -39,10 +27,9 @@ from synapnet_edge.simd import (
     splati,
     spreadf,
     storef,
-    sub,
-    total,
     totali,
 )
+from synapnet_edge.simd_tiles import clear, collect, exponentials, highest, match
 
 _ZERO, _ONE, _NONE = np.float32(0.0), np.float32(1.0), np.int32(0)
 _HIDDEN = np.float32(-np.inf)
@@ -80,74 +67,6 @@ def put_key(key, keys, blocks, width, head, n):
     block = keys + (head * blocks + (n >> 4)) * width * 64
     for j in range(width):
         setf(block + 64 * j + 4 * (n & 15), getf(key + 4 * j))
-
-
-@njit(error_model="numpy")
-def match(queries, query, step, width, keys, blocks, bias, out, line):
-    """Logits of one or four queries against blocks of sixteen keys: `bias + q . k`."""
-    size = 64 * width
-    while blocks > 0:
-        many = blocks >= 4
-        if queries == 4:
-            if many:
-                match_4x4(query, step, width, keys, size, bias, out, line)
-            else:
-                match_4x1(query, step, width, keys, size, bias, out, line)
-        elif many:
-            match_1x4(query, step, width, keys, size, bias, out, line)
-        else:
-            match_1x1(query, step, width, keys, size, bias, out, line)
-        done = 4 if many else 1
-        keys += done * size
-        bias += done * 64
-        out += done * 64
-        blocks -= done
-
-
-@njit(error_model="numpy")
-def highest(logits, blocks):
-    """Largest logit."""
-    top = splatf(_HIDDEN)
-    for v in range(blocks):
-        top = maximum(top, loadf(logits + 64 * v))
-    return largest(top)
-
-
-@njit(error_model="numpy")
-def exponentials(logits, blocks, top):
-    """Replace logits by e^(logit - top); returns their sum."""
-    sums, shift = splatf(_ZERO), splatf(top)
-    for v in range(blocks):
-        value = exp(sub(loadf(logits + 64 * v), shift))
-        storef(logits + 64 * v, value)
-        sums = add(sums, value)
-    return total(sums)
-
-
-@njit(error_model="numpy")
-def collect(queries, weights, line, count, values, step, out, vectors):
-    """`out += sum over n of weights[n] * values[n]` for one or four queries."""
-    row, v = 64 * vectors, 0
-    while v < vectors:
-        two = vectors - v >= 2
-        part, place = values + 64 * v, out + 64 * v
-        if queries == 4:
-            if two:
-                collect_4x2(weights, line, count, part, step, place, row)
-            else:
-                collect_4x1(weights, line, count, part, step, place, row)
-        elif two:
-            collect_1x2(weights, line, count, part, step, place, row)
-        else:
-            collect_1x1(weights, line, count, part, step, place, row)
-        v += 2 if two else 1
-
-
-@njit(error_model="numpy")
-def clear(address, vectors):
-    """Zeros."""
-    for v in range(vectors):
-        storef(address + 64 * v, splatf(_ZERO))
 
 
 @njit(error_model="numpy")

@@ -21,12 +21,12 @@ from synapnet_edge.simd import (
     _INTS,
     _none,
     _operation,
-    call,
     constant,
     load,
     splat,
     store,
 )
+from synapnet_edge.simd_code import Cell, at, emit_fma, returning_nothing, word
 
 ROWS = 64
 GROUP = 64
@@ -35,36 +35,6 @@ TILES = (6, 4, 1)
 
 _F32, _I8, _I32, _I64 = ir.FloatType(), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _HALVES, _BYTES = ir.VectorType(ir.HalfType(), 16), ir.VectorType(_I8, 16)
-
-
-def _word(value: int) -> ir.Constant:
-    return ir.Constant(_I64, value)
-
-
-def _at(builder, address, offset):
-    return builder.add(address, _word(offset) if isinstance(offset, int) else offset)
-
-
-class _Cell:
-    """A variable of the generated code."""
-
-    def __init__(self, builder, first) -> None:
-        self.builder = builder
-        self.slot = cgutils.alloca_once(builder, first.type)
-        self.set(first)
-
-    def set(self, value) -> None:
-        self.builder.store(value, self.slot)
-
-    def get(self):
-        return self.builder.load(self.slot)
-
-    def move(self, offset) -> None:
-        self.set(_at(self.builder, self.get(), offset))
-
-
-def _fma(builder, a, b, c):
-    return call(builder, "llvm.fma.v16f32", _FLOATS, a, b, c)
 
 
 def _fields(builder, vector, bits):
@@ -99,15 +69,15 @@ def _row_product(bits):
     shift_up = 1 if bits == 2 else 0  # the bracket is doubled at 2 bits
 
     def build(b, w, groups, s, s_step, z, z_step, xq, xs, xsum, out):
-        w, s, z, xq, xs, xsum = (_Cell(b, x) for x in (w, s, z, xq, xs, xsum))
-        totals = [_Cell(b, constant(0.0)) for _ in range(4)]
+        w, s, z, xq, xs, xsum = (Cell(b, x) for x in (w, s, z, xq, xs, xsum))
+        totals = [Cell(b, constant(0.0)) for _ in range(4)]
         with cgutils.for_range(b, groups):
             sums = [[constant(0, _INTS)] * quartets for _ in range(4)]
             for step in range(16 // quartets):
                 for row in range(4):
-                    packed = load(b, _at(b, w.get(), 64 * (4 * step + row)), _INTS)
+                    packed = load(b, at(b, w.get(), 64 * (4 * step + row)), _INTS)
                     for field, (codes, _) in enumerate(_fields(b, packed, bits)):
-                        four = load(b, _at(b, xq.get(), 4 * (quartets * step + field)), _I32)
+                        four = load(b, at(b, xq.get(), 4 * (quartets * step + field)), _I32)
                         sums[row][field] = dot(b, sums[row][field], codes, splat(b, four))
             count = splat(b, b.fneg(load(b, xsum.get(), _F32, 4)))
             scale = load(b, xs.get(), _F32, 4)
@@ -121,33 +91,33 @@ def _row_product(bits):
                     elif down < 0:
                         part = b.shl(part, constant(-down, _INTS))
                     whole = part if whole is None else b.add(whole, part)
-                zeros = b.uitofp(load(b, _at(b, z.get(), 16 * row), _BYTES), _FLOATS)
-                bracket = _fma(b, zeros, count, b.sitofp(whole, _FLOATS))
-                scales = b.fpext(load(b, _at(b, s.get(), 32 * row), _HALVES, 2), _FLOATS)
-                totals[row].set(_fma(b, bracket, b.fmul(scales, scale), totals[row].get()))
+                zeros = b.uitofp(load(b, at(b, z.get(), 16 * row), _BYTES), _FLOATS)
+                bracket = emit_fma(b, zeros, count, b.sitofp(whole, _FLOATS))
+                scales = b.fpext(load(b, at(b, s.get(), 32 * row), _HALVES, 2), _FLOATS)
+                totals[row].set(emit_fma(b, bracket, b.fmul(scales, scale), totals[row].get()))
             for cell, offset in ((w, 1024 // quartets * 4), (xq, 64), (xs, 4), (xsum, 4)):
                 cell.move(offset)
             s.move(s_step)
             z.move(z_step)
         for row in range(4):
-            store(b, _at(b, out, 64 * row), totals[row].get(), 4)
+            store(b, at(b, out, 64 * row), totals[row].get(), 4)
 
-    return _returning_nothing(build)
+    return returning_nothing(build)
 
 
 def _float_row_product(b, w, columns, x, out):
     """Emit the product of 64 rows of FP16 weights and a float32 token."""
-    w, x = _Cell(b, w), _Cell(b, x)
-    totals = [_Cell(b, constant(0.0)) for _ in range(4)]
+    w, x = Cell(b, w), Cell(b, x)
+    totals = [Cell(b, constant(0.0)) for _ in range(4)]
     with cgutils.for_range(b, columns):
         value = splat(b, load(b, x.get(), _F32, 4))
         for row in range(4):
-            weights = b.fpext(load(b, _at(b, w.get(), 32 * row), _HALVES, 2), _FLOATS)
-            totals[row].set(_fma(b, weights, value, totals[row].get()))
+            weights = b.fpext(load(b, at(b, w.get(), 32 * row), _HALVES, 2), _FLOATS)
+            totals[row].set(emit_fma(b, weights, value, totals[row].get()))
         w.move(128)
         x.move(4)
     for row in range(4):
-        store(b, _at(b, out, 64 * row), totals[row].get(), 4)
+        store(b, at(b, out, 64 * row), totals[row].get(), 4)
 
 
 def _tile_product(tokens, halved):
@@ -159,29 +129,29 @@ def _tile_product(tokens, halved):
     """
 
     def build(b, w, groups, s, s_step, first, xq, xq_step, xs, xs_step, out, out_step):
-        w, s, first = _Cell(b, w), _Cell(b, s), _Cell(b, first)
-        codes = [_Cell(b, _at(b, xq, b.mul(xq_step, _word(t)))) for t in range(tokens)]
-        scales = [_Cell(b, _at(b, xs, b.mul(xs_step, _word(t)))) for t in range(tokens)]
-        totals = [[_Cell(b, constant(0.0)) for _ in range(4)] for _ in range(tokens)]
-        sums = [[_Cell(b, constant(0, _INTS)) for _ in range(4)] for _ in range(tokens)]
+        w, s, first = Cell(b, w), Cell(b, s), Cell(b, first)
+        codes = [Cell(b, at(b, xq, b.mul(xq_step, word(t)))) for t in range(tokens)]
+        scales = [Cell(b, at(b, xs, b.mul(xs_step, word(t)))) for t in range(tokens)]
+        totals = [[Cell(b, constant(0.0)) for _ in range(4)] for _ in range(tokens)]
+        sums = [[Cell(b, constant(0, _INTS)) for _ in range(4)] for _ in range(tokens)]
         with cgutils.for_range(b, groups):
             for row in range(4):
-                start = load(b, _at(b, first.get(), 64 * row), _INTS)
+                start = load(b, at(b, first.get(), 64 * row), _INTS)
                 for t in range(tokens):
                     sums[t][row].set(start)
             for step in range(16):
-                weights = [load(b, _at(b, w.get(), 64 * (4 * step + row)), _INTS) for row in range(4)]
+                weights = [load(b, at(b, w.get(), 64 * (4 * step + row)), _INTS) for row in range(4)]
                 for t in range(tokens):
-                    four = splat(b, load(b, _at(b, codes[t].get(), 4 * step), _I32))
+                    four = splat(b, load(b, at(b, codes[t].get(), 4 * step), _I32))
                     for row in range(4):
                         sums[t][row].set(dots.dot_weights(b, sums[t][row].get(), four, weights[row]))
             for t in range(tokens):
                 scale = load(b, scales[t].get(), _F32, 4)
                 scale = splat(b, b.fmul(scale, ir.Constant(_F32, 0.5)) if halved else scale)
                 for row in range(4):
-                    weight = b.fpext(load(b, _at(b, s.get(), 32 * row), _HALVES, 2), _FLOATS)
+                    weight = b.fpext(load(b, at(b, s.get(), 32 * row), _HALVES, 2), _FLOATS)
                     bracket = b.sitofp(sums[t][row].get(), _FLOATS)
-                    total = _fma(b, bracket, b.fmul(weight, scale), totals[t][row].get())
+                    total = emit_fma(b, bracket, b.fmul(weight, scale), totals[t][row].get())
                     totals[t][row].set(total)
                 codes[t].move(64)
                 scales[t].move(4)
@@ -190,34 +160,34 @@ def _tile_product(tokens, halved):
             s.move(s_step)
         for t in range(tokens):
             for row in range(4):
-                place = _at(b, out, b.add(b.mul(out_step, _word(t)), _word(64 * row)))
+                place = at(b, out, b.add(b.mul(out_step, word(t)), word(64 * row)))
                 store(b, place, totals[t][row].get(), 4)
 
-    return _returning_nothing(build)
+    return returning_nothing(build)
 
 
 def _float_tile_product(tokens):
     """Emit the product of 64 rows of FP16 weights and `tokens` float32 tokens."""
 
     def build(b, w, columns, x, x_step, out, out_step):
-        w = _Cell(b, w)
-        values = [_Cell(b, _at(b, x, b.mul(x_step, _word(t)))) for t in range(tokens)]
-        totals = [[_Cell(b, constant(0.0)) for _ in range(4)] for _ in range(tokens)]
+        w = Cell(b, w)
+        values = [Cell(b, at(b, x, b.mul(x_step, word(t)))) for t in range(tokens)]
+        totals = [[Cell(b, constant(0.0)) for _ in range(4)] for _ in range(tokens)]
         with cgutils.for_range(b, columns):
-            halves = [load(b, _at(b, w.get(), 32 * row), _HALVES, 2) for row in range(4)]
+            halves = [load(b, at(b, w.get(), 32 * row), _HALVES, 2) for row in range(4)]
             weights = [b.fpext(half, _FLOATS) for half in halves]
             for t in range(tokens):
                 value = splat(b, load(b, values[t].get(), _F32, 4))
                 for row in range(4):
-                    totals[t][row].set(_fma(b, weights[row], value, totals[t][row].get()))
+                    totals[t][row].set(emit_fma(b, weights[row], value, totals[t][row].get()))
                 values[t].move(4)
             w.move(128)
         for t in range(tokens):
             for row in range(4):
-                place = _at(b, out, b.add(b.mul(out_step, _word(t)), _word(64 * row)))
+                place = at(b, out, b.add(b.mul(out_step, word(t)), word(64 * row)))
                 store(b, place, totals[t][row].get(), 4)
 
-    return _returning_nothing(build)
+    return returning_nothing(build)
 
 
 def _unpack(bits):
@@ -233,11 +203,11 @@ def _unpack(bits):
         offset = ir.Constant(_I32, _repeat(dots.ACTIVATION_OFFSET or 1))
         for row in range(4):
             # One zero point a row, repeated over its four columns.
-            zeros = b.zext(load(b, _at(b, z, 16 * row), _BYTES), _INTS)
+            zeros = b.zext(load(b, at(b, z, 16 * row), _BYTES), _INTS)
             zeros = b.bitcast(b.mul(zeros, constant(0x01010101, _INTS)), bytes_)
             sums = constant(0, _INTS)
             for step in range(16 // quartets):
-                packed = load(b, _at(b, w, 64 * (4 * step + row)), _INTS)
+                packed = load(b, at(b, w, 64 * (4 * step + row)), _INTS)
                 for field in range(quartets):
                     down = b.lshr(packed, constant(bits * field, _INTS)) if field else packed
                     mask = constant(_repeat((1 << bits) - 1), _INTS)
@@ -245,27 +215,19 @@ def _unpack(bits):
                     if bits == 2:
                         codes = b.shl(codes, ir.Constant(bytes_, [1] * 64))
                     signed = b.bitcast(b.sub(codes, zeros), _INTS)
-                    store(b, _at(b, out, 64 * (4 * (quartets * step + field) + row)), signed)
+                    store(b, at(b, out, 64 * (4 * (quartets * step + field) + row)), signed)
                     if dots.ACTIVATION_OFFSET:
                         sums = dots.dot_weights(b, sums, splat(b, offset), signed)
-            store(b, _at(b, first, 64 * row), b.sub(constant(0, _INTS), sums))
+            store(b, at(b, first, 64 * row), b.sub(constant(0, _INTS), sums))
 
-    return _returning_nothing(build)
-
-
-def _returning_nothing(build):
-    def wrapped(builder, *values):
-        build(builder, *values)
-        return ir.Constant(_I8.as_pointer(), None)
-
-    return wrapped
+    return returning_nothing(build)
 
 
 _a = types.int64
 row_product2, row_product4, row_product8 = (
     _operation(_none, (_a,) * 10, _row_product(bits)) for bits in (2, 4, 8)
 )
-row_product16 = _operation(_none, (_a,) * 4, _returning_nothing(_float_row_product))
+row_product16 = _operation(_none, (_a,) * 4, returning_nothing(_float_row_product))
 unpack2, unpack4, unpack8 = (_operation(_none, (_a,) * 4, _unpack(bits)) for bits in (2, 4, 8))
 tile6, tile4, tile1 = (_operation(_none, (_a,) * 11, _tile_product(tokens, False)) for tokens in TILES)
 tile6_halved, tile4_halved, tile1_halved = (
