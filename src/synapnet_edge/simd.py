@@ -216,6 +216,15 @@ set_half = _operation(_none, (_a, _f), _void(lambda b, a, x: store(b, a, b.fptru
 getw = _operation(_a, (_a,), lambda b, a: load(b, a, _I64, 8))  # an int64, such as an address
 setw = _operation(_none, (_a, _a), _void(lambda b, a, x: store(b, a, x, 8)))
 
+
+def _prefetch(builder, address):
+    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [_pointer(builder, address, _I8), *(ir.Constant(_I32, x) for x in (0, 3, 1))])
+
+
+prefetch = _operation(_none, (_a,), _void(_prefetch))  # the 64 bytes around an address will be read
+
 # Arithmetic.
 lane_numbers = _operation(F, (), lambda b: ir.Constant(_FLOATS, [float(lane) for lane in range(LANES)]))
 round_half = _operation(_f, (_f,), lambda b, x: b.fpext(b.fptrunc(x, ir.HalfType()), _F32))  # to FP16's grid
@@ -251,6 +260,6 @@ equal = _operation(I, (F, F), lambda b, x, y: b.zext(b.fcmp_ordered("==", x, y),
 
 #: `invoke[n](address, ...)`: call a kernel of n int64 arguments by its address. A direct call would copy the
 #: callee's code into every caller's module, to be optimised there again: minutes instead of seconds.
-invoke4, invoke6, invoke7, invoke9, invoke10, invoke14 = (
-    _operation(_none, (_a,) * (count + 1), _void(_invoke)) for count in (4, 6, 7, 9, 10, 14)
+invoke4, invoke6, invoke7, invoke9, invoke10, invoke14, invoke19 = (
+    _operation(_none, (_a,) * (count + 1), _void(_invoke)) for count in (4, 6, 7, 9, 10, 14, 19)
 )

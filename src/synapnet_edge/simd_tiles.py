@@ -14,6 +14,7 @@ from numba.core import cgutils, types
 from synapnet_edge.simd import (
     _F32,
     _FLOATS,
+    _I8,
     _I32,
     LANES,
     _none,
@@ -67,7 +68,19 @@ def _match(queries, blocks):
     return returning_nothing(build)
 
 
-def _collect(queries, vectors):
+def _floats(b, address, kind):
+    """Sixteen float32 from an address of such, of float16 or of int8 codes."""
+    if kind == "float32":
+        return load(b, address, _FLOATS, 4)
+    if kind == "float16":
+        return b.fpext(load(b, address, ir.VectorType(ir.HalfType(), LANES), 2), _FLOATS)
+    return b.sitofp(load(b, address, ir.VectorType(_I8, LANES)), _FLOATS)
+
+
+_SIZES = {"float32": 4, "float16": 2, "int8": 1}
+
+
+def _collect(queries, vectors, kind="float32"):
     """Emit `out += sum over n of weights[n] * values[n]` for `vectors` vectors of `queries` queries.
 
     Arguments: address of the weights and bytes between queries, how many, address of the values and bytes
@@ -83,7 +96,8 @@ def _collect(queries, vectors):
             for target in targets
         ]
         with cgutils.for_range(b, count):
-            loaded = [load(b, at(b, value.get(), 64 * v), _FLOATS, 4) for v in range(vectors)]
+            places = [at(b, value.get(), LANES * _SIZES[kind] * v) for v in range(vectors)]
+            loaded = [_floats(b, place, kind) for place in places]
             for q in range(queries):
                 weight = splat(b, load(b, given[q].get(), _F32, 4))
                 for v in range(vectors):
@@ -97,29 +111,39 @@ def _collect(queries, vectors):
     return returning_nothing(build)
 
 
-def _transpose(b, source, row, out):
-    """Emit the transpose of sixteen by sixteen float32.
+def _transpose(kind):
+    """Emit the transpose of sixteen by sixteen numbers of a kind, which become float32.
 
     Arguments: address of the first row and bytes between rows; address of the result, vector after vector.
     """
-    rows = [load(b, at(b, source, b.mul(row, word(n))), _FLOATS, 4) for n in range(LANES)]
-    for step in (8, 4, 2, 1):  # blocks of `step` lanes change places between rows that are `step` apart
-        upper = [LANES + n - step if n & step else n for n in range(LANES)]
-        lower = [LANES + n if n & step else n + step for n in range(LANES)]
-        masks = [ir.Constant(ir.VectorType(_I32, LANES), lanes) for lanes in (upper, lower)]
-        for n in range(LANES):
-            if not n & step:
-                pair = rows[n], rows[n + step]
-                rows[n], rows[n + step] = (b.shuffle_vector(*pair, mask) for mask in masks)
-    for n, vector in enumerate(rows):
-        store(b, at(b, out, 64 * n), vector, 4)
+
+    def build(b, source, row, out):
+        rows = [_floats(b, at(b, source, b.mul(row, word(n))), kind) for n in range(LANES)]
+        for step in (8, 4, 2, 1):  # blocks of `step` lanes change places between rows that are `step` apart
+            upper = [LANES + n - step if n & step else n for n in range(LANES)]
+            lower = [LANES + n if n & step else n + step for n in range(LANES)]
+            masks = [ir.Constant(ir.VectorType(_I32, LANES), lanes) for lanes in (upper, lower)]
+            for n in range(LANES):
+                if not n & step:
+                    pair = rows[n], rows[n + step]
+                    rows[n], rows[n + step] = (b.shuffle_vector(*pair, mask) for mask in masks)
+        for n, vector in enumerate(rows):
+            store(b, at(b, out, 64 * n), vector, 4)
+
+    return returning_nothing(build)
 
 
 _a = types.int64
-transpose = _operation(_none, (_a,) * 3, returning_nothing(_transpose))
+transpose, transpose_halves, transpose_codes = (
+    _operation(_none, (_a,) * 3, _transpose(kind)) for kind in ("float32", "float16", "int8")
+)
 match_1x4, match_1x1, match_4x4, match_4x1 = (
     _operation(_none, (_a,) * 8, _match(queries, blocks))
     for queries, blocks in ((1, 4), (1, 1), (4, 4), (4, 1))
+)
+halves_1x2, halves_1x1, codes_1x2, codes_1x1 = (
+    _operation(_none, (_a,) * 7, _collect(1, vectors, kind))
+    for kind, vectors in (("float16", 2), ("float16", 1), ("int8", 2), ("int8", 1))
 )
 collect_1x2, collect_1x1, collect_4x2, collect_4x1 = (
     _operation(_none, (_a,) * 7, _collect(queries, vectors))
@@ -170,21 +194,21 @@ def exponentials(logits, blocks, top):
 
 
 @njit(error_model="numpy")
-def collect(queries, weights, line, count, values, step, out, vectors):
+def collect(queries, weights, line, count, values, step, out, out_step, vectors):
     """`out += sum over n of weights[n] * values[n]` for one or four queries."""
-    row, v = 64 * vectors, 0
+    v = 0
     while v < vectors:
         two = vectors - v >= 2
         part, place = values + 64 * v, out + 64 * v
         if queries == 4:
             if two:
-                collect_4x2(weights, line, count, part, step, place, row)
+                collect_4x2(weights, line, count, part, step, place, out_step)
             else:
-                collect_4x1(weights, line, count, part, step, place, row)
+                collect_4x1(weights, line, count, part, step, place, out_step)
         elif two:
-            collect_1x2(weights, line, count, part, step, place, row)
+            collect_1x2(weights, line, count, part, step, place, out_step)
         else:
-            collect_1x1(weights, line, count, part, step, place, row)
+            collect_1x1(weights, line, count, part, step, place, out_step)
         v += 2 if two else 1
 
 
@@ -193,3 +217,22 @@ def clear(address, vectors):
     """Zeros."""
     for v in range(vectors):
         storef(address + 64 * v, splatf(_ZERO))
+
+
+@njit(error_model="numpy")
+def collect_packed(weights, count, values, step, size, out, vectors):
+    """`collect` of one query from values of whole vectors of int8 codes (`size` 1) or float16 (2)."""
+    v = 0
+    while v < vectors:
+        two = vectors - v >= 2
+        part, place = values + 16 * size * v, out + 64 * v
+        if size == 1:
+            if two:
+                codes_1x2(weights, 0, count, part, step, place, 0)
+            else:
+                codes_1x1(weights, 0, count, part, step, place, 0)
+        elif two:
+            halves_1x2(weights, 0, count, part, step, place, 0)
+        else:
+            halves_1x1(weights, 0, count, part, step, place, 0)
+        v += 2 if two else 1

@@ -123,6 +123,43 @@ def test_any_store_and_policy_works_as_with_the_reference(packed, ids, make):
         assert torch.equal(found.held_positions(), expected.held_positions())
 
 
+@SHAPES
+@pytest.mark.parametrize("tiers", [("fp16",), ("int8",), ("fp16", "int8")])
+def test_pieces_and_threads_read_a_store_with_the_same_bits(packed, ids, shape, tiers):
+    """Its entries are read where they lie, by other code for one token than for many."""
+    models = [load_model(packed(shape, "fp16"), threads=threads) for threads in (1, 3)]
+    pieces = [[200], [1, 1, 3, 40, 2, 97, 7, *[1] * 49]]
+    found = []
+    for model, sizes in ((models[0], pieces[0]), (models[0], pieces[1]), (models[1], pieces[0])):
+        state = model.init_state(3, store=EpisodicStore(2, "salience", entries_per_layer=90, tiers=tiers))
+        found.append(torch.cat([model.step(piece, state)[0] for piece in ids[shape].split(sizes, 1)], dim=1))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("sizes", [[200], [1] * 200])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_store_gets_the_reads_that_the_reference_shows_it(packed, ids, sizes, threads):
+    path, stores = packed("even", "fp16"), []
+    for model in (load_model(path, "reference"), load_model(path, threads=threads)):
+        stores.append(EpisodicStore(2, "baee", entries_per_layer=500, tiers=("int8",)))
+        with torch.inference_mode():
+            state = model.init_state(3, store=stores[-1])
+            for piece in ids["even"].split(sizes, 1):
+                model.step(piece, state)
+    expected, found = (store.blocks[0].data["mass"] for store in stores)
+    assert expected.max() > 0.1
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_no_decoded_copy_of_a_store_is_kept(packed, ids):
+    model = load_model(packed("even", "fp16"))
+    store = EpisodicStore(2, "baee", entries_per_layer=500, tiers=("int8",))
+    _, state = model.step(ids["even"], model.init_state(3, store=store))
+    assert int(store.live_entries().min()) > 20
+    assert all(stream.room == 0 for stream in state.streams)
+    assert torch.equal(state.memory(1).keys, store.read(1).keys)
+
+
 def test_streaming_generating_and_classifying_as_the_reference(packed, ids):
     path = packed("even", "fp16")
     reference, model = load_model(path, "reference"), load_model(path)

@@ -15,6 +15,8 @@ from synapnet_edge.memory.tiers import Block
 from synapnet_edge.models.state import InPlaceEntries
 
 _LANES = 16
+_FEW = 4  # queries whose logits are kept for the mass, rather than computed twice
+_ARRAYS = ("keys", "key_scale", "values", "value_scale")
 
 
 def read_bias(blocks: list[Block], layer: int) -> tuple[Tensor, Tensor]:
@@ -27,6 +29,27 @@ def read_bias(blocks: list[Block], layer: int) -> tuple[Tensor, Tensor]:
         for name in ("log_salience", "count")
     )
     return salience + count.log(), count.sum(dim=1)
+
+
+class BlockTable:
+    """One stream's slots in one layer: a row of `compiled.reading.PART_WORDS` words for each block.
+
+    It holds the arrays whose addresses it has: a block that grows has new ones.
+
+    Attributes
+    ----------
+    address, blocks : int
+    """
+
+    def __init__(self, blocks: list[Block], layer: int, stream: int) -> None:
+        self.blocks = len(blocks)
+        self._words, self._arrays = array("q"), []
+        for block in blocks:
+            own = [block.data[name][layer, stream] if name in block.data else None for name in _ARRAYS]
+            self._arrays += own
+            addresses = [0 if x is None else x.data_ptr() for x in own]
+            self._words.extend((block.data["keys"].element_size(), *addresses, block.top))
+        self.address = self._words.buffer_info()[0]
 
 
 class StoredEntries(InPlaceEntries):
@@ -55,25 +78,25 @@ class StoredEntries(InPlaceEntries):
         threads = torch.get_num_threads()
         groups = min(threads, heads) if batch < threads else 1
         mass = torch.zeros(batch, groups, self.bias.shape[1]) if wants_mass else None
+        row = query.shape[3] * query.element_size()
+        size = load_kernels().space_floats(width, length)
+        space = torch.zeros(batch * groups if threads > 1 else 1, size).expand(batch * groups, size)
+        kept = torch.empty(batch, self.kept_floats(length)) if wants_mass and length <= _FEW else None
+        tables = [self.table(stream) for stream in range(batch)]  # held until the kernel is done
         calls = []
         for stream in range(batch):
-            parts = self._parts(stream)
             for group in range(groups):
                 calls.append(
                     (
-                        query[stream].data_ptr(),
-                        group * heads // groups,
-                        (group + 1) * heads // groups,
-                        heads,
-                        length,
-                        width,
-                        parts,
-                        len(self._blocks),
-                        self.bias[stream].data_ptr(),
-                        tops[stream].data_ptr(),
-                        sums[stream].data_ptr(),
-                        out[stream].data_ptr(),
+                        *(query[stream].data_ptr(), length * row, row),
+                        *(group * heads // groups, (group + 1) * heads // groups, heads),
+                        *(length, width),
+                        *(tables[stream].address, tables[stream].blocks, self.bias[stream].data_ptr()),
+                        *(tops[stream].data_ptr(), sums[stream].data_ptr()),
+                        *(out[stream].data_ptr(), length * row, row),
                         0 if mass is None else mass[stream, group].data_ptr(),
+                        0 if kept is None else kept[stream].data_ptr(),
+                        space[len(calls)].data_ptr(),
                     )
                 )
         if threads == 1 or len(calls) == 1:
@@ -83,22 +106,19 @@ class StoredEntries(InPlaceEntries):
             list(_pool(threads).map(_attend, calls))
         return out[..., :width], None if mass is None else mass.sum(dim=1)
 
-    def _parts(self, stream: int) -> array:
-        """The table of the kernel: a row of `compiled.reading.PART_WORDS` numbers for each block."""
-        words = array("q")
-        for block in self._blocks:
-            data = {name: x[self._layer, stream] for name, x in block.data.items()}
-            addresses = (data[name].data_ptr() if name in data else 0 for name in _ARRAYS)
-            words.extend((block.entry_format == "int8", *addresses, block.top))
-        return words
+    def kept_floats(self, queries: int) -> int:
+        """Room for the logits of so many queries, see `compiled.reading.attend`."""
+        tile = load_kernels().TILE
+        tiles = sum(-(-block.top // tile) for block in self._blocks)
+        return tiles * self._blocks[0].data["keys"].shape[3] * queries * tile
+
+    def table(self, stream: int) -> BlockTable:
+        """Where a stream's slots stand, for the kernels."""
+        return BlockTable(self._blocks, self._layer, stream)
 
 
-_ARRAYS = ("keys", "key_scale", "values", "value_scale")
-
-
-def _attend(call: tuple) -> None:
-    parts = call[6]
-    load_kernels().attend(*call[:6], parts.buffer_info()[0], *call[7:])
+def _attend(arguments: tuple[int, ...]) -> None:
+    load_kernels().attend.ctypes(*arguments)
 
 
 @functools.cache

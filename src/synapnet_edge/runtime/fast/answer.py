@@ -13,8 +13,9 @@ from synapnet_edge.runtime.fast.lookup import (
     place_queries,
     rank,
     read_memory,
+    read_open,
 )
-from synapnet_edge.simd import getf, kernel, loadf, setf, storef
+from synapnet_edge.simd import getf, invoke19, kernel, loadf, setf, storef
 
 _HIDDEN, _ZERO = np.float32(-np.inf), np.float32(0.0)
 
@@ -112,3 +113,48 @@ def read_rows(model, layer, stream, own, space, mine, thread, first, last):
             word(layer, t.M_NULL), word(layer, t.M_FOUND),
         )  # fmt: skip
         token += queries
+
+
+@kernel(9)
+def read_stored(model, layer, stream, own, space, mine, thread, first, last):
+    """As `read_rows`, where the entries are a store's: they are read in its formats, and not copied."""
+    heads, width, vectors = word(model, t.HEADS), word(model, t.WIDTH), word(model, t.WIDTH_PAD) >> 4
+    room, fill, line = (word(stream, t.CHUNK) + 15) >> 4, word(stream, t.FILL), word(mine, t.LINE)
+    d_step, q_step, row = word(space, t.D_STEP), word(space, t.Q_STEP), 64 * vectors
+    bias, salience, tokens = word(mine, t.BIAS), word(own, t.LOG_SALIENCE), last - first
+    tops = word(mine, t.TOPS)
+    sums = tops + 4 * heads * tokens
+    query = word(space, t.QUERY_M) + first * q_step
+    read = word(space, t.QUERY_A) + first * q_step  # the attention is done with its queries
+    token = first
+    while token < last:
+        queries = 4 if last - token >= 4 else 1
+        at = fill + token + queries - 1
+        for q in range(queries):
+            for n in range((at + 15) & ~15):
+                seen = n < fill + token + q
+                setf(bias + q * line + 4 * n, getf(salience + 4 * n) if seen else _HIDDEN)
+        done = token - first
+        read_open(
+            queries, at, heads, width, vectors, query + done * q_step, q_step,
+            word(own, t.M_KEYS), word(own, t.M_VALUES), room, bias, word(mine, t.LOGITS), line,
+            word(mine, t.ACC), read + done * q_step, tops + 4 * done, sums + 4 * done, tokens,
+            word(layer, t.M_NULL),
+        )  # fmt: skip
+        token += queries
+    mass = word(own, t.MASS)
+    if mass:
+        mass += thread * word(own, t.MASS_STEP)
+    kept = word(own, t.S_KEPT) if tokens == 1 else 0
+    invoke19(
+        word(space, t.ENTRIES), query, row, q_step, 0, heads, heads, tokens, width,
+        word(own, t.S_PARTS), word(own, t.S_PART_COUNT), word(own, t.S_BIAS), tops, sums,
+        read, row, q_step, mass, kept, word(mine, t.TILE),
+    )  # fmt: skip
+    for done in range(tokens):
+        for head in range(heads):
+            place = word(space, t.PROJECTED) + (first + done) * d_step + 4 * head * width
+            for v in range(vectors):
+                storef(place + 64 * v, loadf(read + done * q_step + head * row + 64 * v))
+            last_feature = place + 4 * (width - 1)
+            setf(last_feature, getf(last_feature) * getf(word(layer, t.M_FOUND) + 4 * head))

@@ -103,7 +103,9 @@ def attend(
             top = highest(logits + q * line, blocks)
             setf(shares + 4 * q, _ONE / exponentials(logits + q * line, blocks, top))
         clear(acc, queries * vectors)
-        collect(queries, logits, line, at + 1, values + head * chunk_blocks * 16 * row, row, acc, vectors)
+        collect(
+            queries, logits, line, at + 1, values + head * chunk_blocks * 16 * row, row, acc, row, vectors
+        )
         for q in range(queries):
             share = spreadf(shares + 4 * q)
             for v in range(vectors):
@@ -144,14 +146,42 @@ def read_memory(
                     given = fma(loadf(own + 64 * v), splatf(share), loadf(mass + 64 * v))
                     storef(mass + 64 * v, given)
         clear(acc, queries * vectors)
-        collect(queries, logits, line, s_count, s_values + head * s_room * 16 * row, row, acc, vectors)
-        collect(queries, opened, line, at, values + head * chunk_blocks * 16 * row, row, acc, vectors)
+        collect(queries, logits, line, s_count, s_values + head * s_room * 16 * row, row, acc, row, vectors)
+        collect(queries, opened, line, at, values + head * chunk_blocks * 16 * row, row, acc, row, vectors)
         for q in range(queries):
             share, place = spreadf(shares + 4 * q), out + q * step + 4 * head * width
             for v in range(vectors):
                 storef(place + 64 * v, mul(loadf(acc + q * row + 64 * v), share))
             last = place + 4 * (width - 1)
             setf(last, getf(last) * getf(found + 4 * head))
+
+
+@njit(error_model="numpy")
+def read_open(
+    queries, at, heads, width, vectors, query, q_step, keys, values, chunk_blocks, bias, logits, line, acc,
+    out, tops, sums, stride, null,
+):  # fmt: skip
+    """The part of `read_memory` without the stored entries, which go on with it (`compiled.reading.attend`).
+
+    `tops` and `sums` are [heads, stride] float32; `out`, at steps as the queries, is not divided by the sums.
+    """
+    blocks, row = (at + 15) >> 4, 64 * vectors
+    for head in range(heads):
+        first = query + head * row
+        match(
+            queries, first, q_step, width, keys + head * chunk_blocks * width * 64, blocks, bias, logits, line
+        )
+        for q in range(queries):
+            own, place = logits + q * line, 4 * (head * stride + q)
+            none = getf(first + q * q_step + 4 * (width - 1)) * getf(null + 4 * head) * np.float32(width)
+            top = max(highest(own, blocks), none)
+            setf(tops + place, top)
+            setf(sums + place, exponentials(own, blocks, top) + largest(exp(splatf(none - top))))
+        clear(acc, queries * vectors)
+        collect(queries, logits, line, at, values + head * chunk_blocks * 16 * row, row, acc, row, vectors)
+        for q in range(queries):
+            for v in range(vectors):
+                storef(out + q * q_step + head * row + 64 * v, loadf(acc + q * row + 64 * v))
 
 
 @njit(error_model="numpy")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synapnet_edge.memory.in_place import StoredEntries
 from synapnet_edge.models.state import EntryStore, MemoryView
 from synapnet_edge.quantization.memory_quantizer import MemoryQuantizer
 from synapnet_edge.runtime.fast import table as t
@@ -36,8 +37,10 @@ class FastState:
     tokens: int = 0
     chunk_fill: int = 0
 
-    def memory(self, layer: int) -> MemoryView:
-        """The entries that the streams read in `layer`."""
+    def memory(self, layer: int) -> MemoryView | None:
+        """The entries that the streams read in `layer`; None while a store has none."""
+        if self.store is not None:
+            return self.store.read(layer)
         keys, values, bias, _ = (
             np.stack(x) for x in zip(*(s.entries(layer) for s in self.streams), strict=True)
         )
@@ -183,7 +186,7 @@ class FastSession(Session):
                 mass = np.stack([stream.mass[layer].sum(0)[:entries] for stream in state.streams])
                 store.observe_read(layer, torch.from_numpy(mass))
                 for stream in state.streams:
-                    stream.mass[layer] = 0
+                    stream.mass[layer][:] = 0
             pending = zip(*(stream.pending(layer) for stream in state.streams), strict=True)
             keys, values, salience = (torch.from_numpy(np.stack(x)) for x in pending)
             slots = min(state.slots, state.chunk_len)
@@ -197,6 +200,14 @@ class FastSession(Session):
         self._show(state)
 
     def _show(self, state: FastState) -> None:
+        """Let the streams read what the store holds now: in place if it can be, else a copy."""
+        stored = [state.store.in_place(layer) for layer in range(self.cfg.depth)]
+        if all(isinstance(entries, StoredEntries) for entries in stored):
+            threads = self.threads if state.store.wants_mass else 0
+            for number, stream in enumerate(state.streams):
+                for layer, entries in enumerate(stored):
+                    stream.place(layer, entries, number, threads)
+            return
         views = [state.store.read(layer) for layer in range(self.cfg.depth)]
         most = max((view.bias.shape[1] for view in views if view is not None), default=0)
         self._space.reserve(most + 2 * self.cfg.chunk_len + 64)

@@ -9,7 +9,7 @@ from numba import njit
 from numba.core import types
 
 from synapnet_edge.runtime.fast import table as t
-from synapnet_edge.runtime.fast.answer import attend_rows, look_up, read_rows
+from synapnet_edge.runtime.fast.answer import attend_rows, look_up, read_rows, read_stored
 from synapnet_edge.runtime.fast.calls import project, round_rows, word
 from synapnet_edge.runtime.fast.embed import embed_rows
 from synapnet_edge.runtime.fast.remember import write_chunk
@@ -140,7 +140,8 @@ def answer_rows(model, layer, stream, own, space, mine, thread, first, last):
         project(layer, t.A_OUT, first, last, space, mine, found, d_step, path, d_step)
         path += size * d_step
     if word(model, t.USE_MEMORY):
-        invoke9(word(space, t.READ), model, layer, stream, own, space, mine, thread, first, last)
+        reading = word(space, t.READ_STORED) if word(own, t.S_PARTS) else word(space, t.READ)
+        invoke9(reading, model, layer, stream, own, space, mine, thread, first, last)
         round_rows(layer, t.QUANTIZE_READ, first, last, space, found, d_step, dim)
         project(layer, t.M_OUT, first, last, space, mine, found, d_step, path, d_step)
     x, normed, hidden = word(space, t.X), word(space, t.NORMED), word(space, t.HIDDEN)
@@ -255,5 +256,6 @@ KERNELS = {
     t.LOOK_UP: look_up.address,
     t.ATTEND: attend_rows.address,
     t.READ: read_rows.address,
+    t.READ_STORED: read_stored.address,
     t.WRITE: write_chunk.address,
 }

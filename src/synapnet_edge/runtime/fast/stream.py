@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from synapnet_edge.memory.compiled.kernels import load_kernels
+from synapnet_edge.memory.in_place import StoredEntries
 from synapnet_edge.runtime.fast import table as t
 from synapnet_edge.runtime.fast.layout import Arena, padded
 from synapnet_edge.runtime.fast.plan import Plan
@@ -49,6 +51,9 @@ class Stream:
                 held.append(self._new(shape))
                 words[place] = held[-1].ctypes.data
         self.room, self._entries = 0, Arena()
+        self.mass: list[np.ndarray] = []
+        self._placed: dict[int, tuple] = {}
+        self._kept = np.empty(0, np.float32)
         self.reserve(capacity or 0)
 
     def _new(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -69,12 +74,14 @@ class Stream:
         self.bias = self._entries.new((depth, room * 16), np.float32)
         self.positions = self._entries.new((depth, room * 16), np.int64)
         self.bias[:] = -np.inf
-        self.mass = self._entries.new((depth, threads, room * 16), np.float32) if threads else None
+        self.mass = [
+            self._entries.new((threads, room * 16), np.float32) for _ in range(depth * bool(threads))
+        ]
         for layer, words in enumerate(self.layers):
             words[t.S_KEYS], words[t.S_VALUES] = self.keys[layer].ctypes.data, self.values[layer].ctypes.data
             words[t.S_BIAS] = self.bias[layer].ctypes.data
             words[t.S_POSITIONS], words[t.S_ROOM] = self.positions[layer].ctypes.data, room
-            if self.mass is not None:
+            if self.mass:
                 words[t.MASS], words[t.MASS_STEP] = self.mass[layer].ctypes.data, 64 * room
 
     def show(self, layer: int, keys: np.ndarray, values: np.ndarray, bias: np.ndarray, count: float) -> None:
@@ -90,6 +97,27 @@ class Stream:
         self.bias[layer, :entries] = bias
         self.counts[layer][0] = count
         self.layers[layer, t.S_ENTRIES] = entries
+
+    def place(self, layer: int, stored: StoredEntries, number: int, threads: int) -> None:
+        """Let the kernels read the entries of stream `number` of a store where they are.
+
+        With `threads` the read mass is collected too, for each thread on its own. It holds until the store
+        changes.
+        """
+        words, entries = self.layers[layer], stored.bias.shape[1]
+        table, bias = stored.table(number), stored.bias[number].contiguous()
+        self._placed[layer] = table, bias  # whose addresses the kernels get
+        words[t.S_PARTS], words[t.S_PART_COUNT] = table.address, table.blocks
+        words[t.S_BIAS], words[t.S_ENTRIES] = bias.data_ptr(), entries
+        self.counts[layer][0] = float(stored.count[number])
+        if threads:
+            self.mass = self.mass or [np.zeros((threads, 0), np.float32)] * len(self.layers)
+            if self.mass[layer].shape[1] != entries:
+                self.mass[layer] = np.zeros((threads, entries), np.float32)
+            if self._kept.size < (size := stored.kept_floats(1)):
+                self._kept = np.empty(size, np.float32)
+            words[t.MASS], words[t.MASS_STEP] = self.mass[layer].ctypes.data, 4 * entries
+            self.layers[:, t.S_KEPT] = self._kept.ctypes.data
 
     def pending(self, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keys and values [H, C, d] and log-salience [C] of the open chunk, as the memory writes them."""
@@ -145,8 +173,12 @@ class Space:
         self.words[t.WAIT] = self.arena.new(32, np.int32).ctypes.data
         self.words[t.PIECE] = piece
         self.words[list(kernels)] = list(kernels.values())
+        self.words[t.ENTRIES] = load_kernels().attend.address
         self._tables = self.arena.new((threads, t.THREAD_WORDS), np.int64)
+        tile = load_kernels().space_floats(cfg.head_dim, piece)
         for words in self._tables:
+            words[t.TILE] = self.arena.new(tile, np.float32).ctypes.data
+            words[t.TOPS] = self.arena.new(2 * cfg.heads * piece, np.float32).ctypes.data
             words[t.UNPACKED] = self.arena.new(64 * widest, np.int8).ctypes.data
             words[t.STARTS] = self.arena.new(widest, np.int32).ctypes.data
             words[t.ACC] = self.arena.new(4 * padded(cfg.head_dim, 16) + 16, np.float32).ctypes.data

@@ -37,18 +37,19 @@ STREAM_WORDS = 8
 (
     TAIL, A_KEYS, A_VALUES, M_KEYS, M_VALUES, LOG_SALIENCE,
     S_KEYS, S_VALUES, S_BIAS, S_POSITIONS, S_ENTRIES, S_ROOM, S_COUNT, MASS, MASS_STEP,
-) = range(15)  # fmt: skip
-STREAM_LAYER_WORDS = 15
+    S_PARTS, S_PART_COUNT, S_KEPT,  # blocks of a store that are read in place (0: none), room for logits
+) = range(18)  # fmt: skip
+STREAM_LAYER_WORDS = 18
 
 # A work space: buffers for all tokens of a piece and the bytes of one token in them, then one table a thread.
 (
     X, NORMED, INPUTS, BOUND, LOOKED, GATED, QUERY_A, QUERY_M, PATHS, HIDDEN, PROJECTED,
     ROUNDED, X_SCALES, X_SUMS, WAIT, D_STEP, I_STEP, F_STEP, Q_STEP, R_STEP, G_STEP, PIECE, THREADS,
     # addresses of the kernels
-    LINEAR, QUANTISE, EMBED, LOOK_UP, ATTEND, READ, WRITE,
+    LINEAR, QUANTISE, EMBED, LOOK_UP, ATTEND, READ, READ_STORED, ENTRIES, WRITE,
     TRACE,  # 0, or the address of an address to which rounded activations are copied (tests)
-) = range(31)  # fmt: skip
-SPACE_WORDS = 31
+) = range(33)  # fmt: skip
+SPACE_WORDS = 33
 # `LOGITS`, `BIAS` and `ACC` have room for four queries; `LINE` is the bytes of one in the first two.
-(UNPACKED, STARTS, LOGITS, BIAS, PADDED, RANKS, ACC, LINE) = range(8)
-THREAD_WORDS = 8
+(UNPACKED, STARTS, LOGITS, BIAS, PADDED, RANKS, ACC, LINE, TOPS, TILE) = range(10)
+THREAD_WORDS = 10
