@@ -29,6 +29,8 @@ LAYERS = [
         "policy_names",
         "kernel_cache",
         "simd",
+        "simd_code",
+        "simd_tiles",
     },
     {"models"},
     {"memory", "quantization", "tasks"},
