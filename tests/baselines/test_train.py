@@ -13,8 +13,8 @@ from synapnet_edge.baselines.train import BaselineTrainer, chosen_rate, fitted_s
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.tasks import Mixture
-from synapnet_edge.training.loop import Trainer
 from synapnet_edge.training.schedule import PretrainConfig
+from synapnet_edge.training.trainer import Trainer
 
 REFERENCE = {
     **{"dim": 64, "depth": 2, "heads": 2, "max_len": 512, "episodic_slots": 4, "max_entries": 32},

@@ -10,8 +10,9 @@ import torch
 from synapnet_edge.artifacts import read_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.training.blend import WeightBlend
-from synapnet_edge.training.loop import Trainer, pretrain
+from synapnet_edge.training.loop import pretrain
 from synapnet_edge.training.schedule import PretrainConfig, draw_max_entries, phases, stage_at
+from synapnet_edge.training.trainer import Trainer
 
 MODEL = SynapNetEdgeConfig(
     dim=32, depth=1, heads=2, ff_hidden=32, chunk_len=16, episodic_slots=4, max_entries=16, window=8, top_k=4,

@@ -15,8 +15,8 @@ from synapnet_edge.tasks import Mixture
 from synapnet_edge.tasks.haystacks import HAYSTACKS
 from synapnet_edge.tasks.layout import BOS
 from synapnet_edge.training.haystacks import Haystacks
-from synapnet_edge.training.loop import Trainer
 from synapnet_edge.training.schedule import PretrainConfig
+from synapnet_edge.training.trainer import Trainer
 
 MODEL = SynapNetEdgeConfig(
     dim=32, depth=2, heads=2, ff_hidden=32, chunk_len=16, episodic_slots=4, max_entries=16, window=8, top_k=4,

@@ -12,7 +12,7 @@ import torch
 
 from synapnet_edge.artifacts import read_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
-from synapnet_edge.training.loop import Trainer, pretrain
+from synapnet_edge.training.loop import pretrain
 from synapnet_edge.training.objective import DivergedError, use_bfloat16
 from synapnet_edge.training.schedule import (
     PretrainConfig,
@@ -22,6 +22,7 @@ from synapnet_edge.training.schedule import (
     least_write_share_at,
     stage_at,
 )
+from synapnet_edge.training.trainer import Trainer
 
 SHAPE = {
     "dim": 16, "depth": 1, "heads": 2, "chunk_len": 16, "episodic_slots": 4, "window": 8, "top_k": 4,

@@ -18,9 +18,10 @@ from synapnet_edge.artifacts import read_tensors
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.config_files import ConfigError, load_config, validate_config
 from synapnet_edge.training import parallel
-from synapnet_edge.training.loop import Trainer, pretrain
+from synapnet_edge.training.loop import pretrain
 from synapnet_edge.training.parallel import ParallelError, Ranks, launch
 from synapnet_edge.training.schedule import PretrainConfig
+from synapnet_edge.training.trainer import Trainer
 
 SHAPE = SynapNetEdgeConfig(
     dim=16, depth=1, heads=2, chunk_len=16, episodic_slots=4, window=8, top_k=4, ff_hidden=16

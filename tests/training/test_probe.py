@@ -11,10 +11,10 @@ from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.evaluation.statistics import wilson_interval
 from synapnet_edge.tasks import TASKS
 from synapnet_edge.training import loop
-from synapnet_edge.training.loop import Trainer
 from synapnet_edge.training.meter import Meter
 from synapnet_edge.training.probe import COLUMNS, ROWS_SEED, wilson
 from synapnet_edge.training.schedule import PretrainConfig, ProbePlan
+from synapnet_edge.training.trainer import Trainer
 
 TASK = "reference/niah_single"
 SHAPE = SynapNetEdgeConfig(

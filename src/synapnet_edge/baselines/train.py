@@ -26,7 +26,7 @@ from synapnet_edge.training.cost import training_cost
 from synapnet_edge.training.cuda_graphs import gradients_of
 from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.emphasis import Emphasis, task_sums
-from synapnet_edge.training.loop import Trainer, run_phases
+from synapnet_edge.training.loop import run_phases
 from synapnet_edge.training.objective import (
     DivergedError,
     apply_gradients,
@@ -43,6 +43,7 @@ from synapnet_edge.training.schedule import (
     stage_at,
     step_generator,
 )
+from synapnet_edge.training.trainer import Trainer
 
 SWEEP_COLUMNS = [
     "contender",

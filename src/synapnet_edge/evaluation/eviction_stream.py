@@ -13,7 +13,8 @@ from synapnet_edge.evaluation.eviction_measures import FullPass, reading_layer, 
 from synapnet_edge.evaluation.fork import fork
 from synapnet_edge.memory.store import EpisodicStore
 from synapnet_edge.memory.traces import ReadTrace
-from synapnet_edge.models.state import EntryStore, ModelState, UnboundedStore
+from synapnet_edge.models.state import EntryStore, ModelState
+from synapnet_edge.models.stores import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 from synapnet_edge.tasks.base import TaskBatch
 

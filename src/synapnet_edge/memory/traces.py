@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from synapnet_edge.models.state import UnboundedStore
+from synapnet_edge.models.stores import UnboundedStore
 
 
 class ReadTrace:

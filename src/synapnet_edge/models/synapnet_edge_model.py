@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models.initialise import initialise
 from synapnet_edge.models.salience_teacher import SalienceTeacher
-from synapnet_edge.models.state import EntryStore, ModelState, SalientStore
+from synapnet_edge.models.state import EntryStore, ModelState
+from synapnet_edge.models.stores import SalientStore
 from synapnet_edge.models.synapblock import SynapBlock, Write
 
 if TYPE_CHECKING:

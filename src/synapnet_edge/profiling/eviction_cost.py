@@ -15,7 +15,7 @@ from synapnet_edge.memory.retention import RetentionClassifier
 from synapnet_edge.memory.scoring.locret import RetainingHead
 from synapnet_edge.memory.store import EpisodicStore
 from synapnet_edge.memory.tiers import entry_bytes
-from synapnet_edge.models.state import UnboundedStore
+from synapnet_edge.models.stores import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 from synapnet_edge.policy_names import split_policy
 from synapnet_edge.profiling.memory import rss_bytes

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from synapnet_edge.models import SynapNetEdge
-from synapnet_edge.models.state import ModelState, SalientStore
+from synapnet_edge.models.state import ModelState
+from synapnet_edge.models.stores import SalientStore
 from synapnet_edge.tasks.haystacks import CROWDED, HAYSTACKS
 from synapnet_edge.tasks.layout import BOS
 

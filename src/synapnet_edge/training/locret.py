@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from synapnet_edge.memory.reads import queries_at
 from synapnet_edge.memory.scoring.locret import RetainingHead, locret_labels, locret_loss
-from synapnet_edge.models.state import UnboundedStore
+from synapnet_edge.models.stores import UnboundedStore
 from synapnet_edge.models.synapnet_edge_model import SynapNetEdge
 from synapnet_edge.tasks.base import split_id
 from synapnet_edge.tasks.mixture import Mixture

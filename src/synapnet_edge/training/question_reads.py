@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from synapnet_edge.models.attend import BlockWatch
-from synapnet_edge.models.state import UnboundedStore
+from synapnet_edge.models.stores import UnboundedStore
 from synapnet_edge.tasks.base import TaskBatch
 
 
