@@ -9,7 +9,8 @@ import torch
 
 from synapnet_edge.baselines.files import load_any, load_baseline
 from synapnet_edge.baselines.quantize import quantize_baseline
-from synapnet_edge.baselines.train import BaselineTrainer, chosen_rate, fitted_shape, sweep, train_baseline
+from synapnet_edge.baselines.sweep import chosen_rate, sweep
+from synapnet_edge.baselines.train import BaselineTrainer, fitted_shape, train_baseline
 from synapnet_edge.config import SynapNetEdgeConfig
 from synapnet_edge.models import SynapNetEdge
 from synapnet_edge.tasks import Mixture

@@ -6,7 +6,8 @@ from synapnet_edge.artifacts import write_manifest, write_table
 from synapnet_edge.threads import job
 
 with job(snakemake.log[0], snakemake.threads) as started:
-    from synapnet_edge.baselines.train import fitted_shape, sweep
+    from synapnet_edge.baselines.sweep import sweep
+    from synapnet_edge.baselines.train import fitted_shape
 
     params, name = snakemake.params, snakemake.wildcards.contender
     shape = fitted_shape(name, params.sizes, params.reference)

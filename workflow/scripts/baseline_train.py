@@ -8,7 +8,8 @@ from synapnet_edge.threads import job
 
 with job(snakemake.log[0], snakemake.threads) as started:
     from synapnet_edge.baselines import BASELINES
-    from synapnet_edge.baselines.train import chosen_rate, derive_baseline, fitted_shape, train_baseline
+    from synapnet_edge.baselines.sweep import chosen_rate
+    from synapnet_edge.baselines.train import derive_baseline, fitted_shape, train_baseline
 
     params, wildcards = snakemake.params, snakemake.wildcards
     name, seed, source = wildcards.contender, int(wildcards.seed), Path(snakemake.input.source)

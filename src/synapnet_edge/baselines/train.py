@@ -1,11 +1,11 @@
-"""Training of a baseline: the reference model's batches, steps and schedule; a sweep of the learning rate."""
+"""Training of a baseline: the reference model's batches, steps and schedule."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from synapnet_edge.training.ema import WeightAverage
 from synapnet_edge.training.emphasis import Emphasis, task_sums
 from synapnet_edge.training.loop import run_phases
 from synapnet_edge.training.objective import (
-    DivergedError,
     apply_gradients,
     decay_groups,
     to_tensors,
@@ -45,19 +44,7 @@ from synapnet_edge.training.schedule import (
 )
 from synapnet_edge.training.trainer import Trainer
 
-SWEEP_COLUMNS = [
-    "contender",
-    "seed",
-    "rate",
-    "learning_rate",
-    "steps",
-    "loss",
-    "accuracy",
-    "core_seconds",
-    "chosen",
-]
 READOUT_STEP = 8  # read-outs of a batch are padded to a multiple of this
-LAST = 0.1  # share of a sweep's steps whose mean loss decides
 
 
 def fitted_shape(kind: str, sizes: Mapping[str, Any], reference: Mapping[str, Any]) -> Shape:
@@ -247,91 +234,3 @@ def derive_baseline(
     write_tensors(output, model.state_dict(), {"config": {**model.cfg.to_dict(), "kind": kind}, "seed": seed})
     facts = {"parameters": model.component_parameters(), "training_seconds": seconds}
     return {**facts, "training_core_seconds": seconds * torch.get_num_threads()}
-
-
-def sweep(
-    shape: Shape,
-    reference: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    rates: Sequence[float],
-    share: float,
-    seed: int,
-    device: str = "cpu",
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Train briefly at every rate and choose the one with the least loss at the end.
-
-    Parameters
-    ----------
-    rates : sequence of float
-        Multiples of the reference model's learning rate.
-    share : float
-        Share of each curriculum stage's steps (and of the warm-up) that a trial takes.
-
-    Returns
-    -------
-    DataFrame
-        `SWEEP_COLUMNS`, one row per rate; loss and accuracy: mean of the last tenth of the steps, on batches
-        not seen before. A rate that diverges has an infinite loss.
-
-    Raises
-    ------
-    ValueError
-        If every rate diverges.
-    """
-    base = PretrainConfig.from_dict(settings)
-    short = shortened(base, share)
-    rows = []
-    for multiple in rates:
-        rate = multiple * base.learning_rate
-        trial = dataclasses.replace(short, learning_rate=rate)
-        rows.append(
-            {
-                "rate": multiple,
-                "learning_rate": rate,
-                **_trial(shape, reference, trial, seed, device, progress),
-            }
-        )
-    table = pd.DataFrame(rows).assign(contender=shape.kind, seed=seed, steps=short.steps)
-    if table["loss"].isin([float("inf")]).all():
-        raise ValueError(
-            f"{shape.kind}: every learning rate of {list(rates)} times {base.learning_rate} diverges"
-        )
-    table["chosen"] = table.index == table["loss"].idxmin()
-    return table[SWEEP_COLUMNS]
-
-
-def shortened(config: PretrainConfig, share: float) -> PretrainConfig:
-    """The same curriculum with `share` of its steps, without probes and extensions."""
-    stages = tuple(
-        dataclasses.replace(stage, steps=max(1, round(share * stage.steps))) for stage in config.curriculum
-    )
-    warmup = max(1, round(share * config.warmup_steps))
-    return dataclasses.replace(
-        config,
-        extensions=(),
-        curriculum=stages,
-        warmup_steps=warmup,
-        probe=dataclasses.replace(config.probe, tasks=()),
-    )
-
-
-def chosen_rate(table: pd.DataFrame) -> float:
-    """The learning rate that a sweep chose."""
-    return float(table.loc[table["chosen"], "learning_rate"].iloc[0])
-
-
-def _trial(
-    shape: Shape, reference: Mapping[str, Any], config: PretrainConfig, seed: int, device: str, progress: bool
-) -> dict[str, float]:
-    cfg = SynapNetEdgeConfig.from_dict(reference)
-    trainer = BaselineTrainer(shape, cfg, config, seed, torch.device(device))
-    trainer.model.train()
-    start, rows = time.process_time(), []
-    try:
-        rows = [trainer.train_step(step) for step in range(config.steps)]
-    except DivergedError:
-        return {"loss": float("inf"), "accuracy": 0.0, "core_seconds": time.process_time() - start}
-    last = pd.DataFrame(rows[-max(1, round(LAST * len(rows))) :])
-    seconds = time.process_time() - start
-    return {"loss": last["loss"].mean(), "accuracy": last["accuracy"].mean(), "core_seconds": seconds}
