@@ -9,6 +9,7 @@ from synapnet_edge.runtime.fast.calls import project, word
 from synapnet_edge.runtime.fast.lookup import (
     attend,
     chunk_bias,
+    open_bias,
     place_entry,
     place_queries,
     rank,
@@ -17,7 +18,7 @@ from synapnet_edge.runtime.fast.lookup import (
 )
 from synapnet_edge.simd import getf, invoke19, kernel, loadf, setf, storef
 
-_HIDDEN, _ZERO = np.float32(-np.inf), np.float32(0.0)
+_ZERO = np.float32(0.0)
 
 
 @kernel(14)
@@ -101,10 +102,7 @@ def read_rows(model, layer, stream, own, space, mine, thread, first, last):
     while token < last:
         queries = 4 if last - token >= 4 else 1
         at = fill + token + queries - 1
-        for q in range(queries):
-            for n in range((at + 15) & ~15):
-                seen = n < fill + token + q
-                setf(opened + q * line + 4 * n, getf(salience + 4 * n) if seen else _HIDDEN)
+        open_bias(queries, at, salience, opened, line)
         read_memory(
             queries, at, heads, width, vectors, word(space, t.QUERY_M) + token * q_step, q_step,
             word(own, t.M_KEYS), word(own, t.M_VALUES), room, bias, word(mine, t.LOGITS), line,
@@ -130,10 +128,7 @@ def read_stored(model, layer, stream, own, space, mine, thread, first, last):
     while token < last:
         queries = 4 if last - token >= 4 else 1
         at = fill + token + queries - 1
-        for q in range(queries):
-            for n in range((at + 15) & ~15):
-                seen = n < fill + token + q
-                setf(bias + q * line + 4 * n, getf(salience + 4 * n) if seen else _HIDDEN)
+        open_bias(queries, at, salience, bias, line)
         done = token - first
         read_open(
             queries, at, heads, width, vectors, query + done * q_step, q_step,

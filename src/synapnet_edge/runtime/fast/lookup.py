@@ -84,6 +84,15 @@ def chunk_bias(at, local, top_k, blocks, log_salience, ranks, bias):
 
 
 @njit(error_model="numpy")
+def open_bias(queries, at, salience, bias, line):
+    """Log-salience of the open tokens before each of some queries, the last of them `at`; -inf for others."""
+    for q in range(queries):
+        for n in range((at + 15) & ~15):
+            seen = n < at - queries + 1 + q
+            setf(bias + q * line + 4 * n, getf(salience + 4 * n) if seen else _HIDDEN)
+
+
+@njit(error_model="numpy")
 def attend(
     queries, at, heads, width, vectors, query, q_step, keys, values, chunk_blocks, bias, logits, line, acc,
     out, step,
