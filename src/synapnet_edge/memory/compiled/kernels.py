@@ -18,6 +18,6 @@ def load_kernels() -> ModuleType:
 
     shared = [Path(module.__file__) for module in (simd, simd_code, simd_tiles)]
     sources = [*shared, *(Path(__file__).with_name(f"{module}.py") for module in _COMPILED)]
-    with kernel_cache.compiled("memory", sources, wait="about 8 s"):
+    with kernel_cache.compiled("memory", sources, wait="about 10 s"):
         from synapnet_edge.memory.compiled import entry_points
     return entry_points
