@@ -166,6 +166,20 @@ def _store_bytes(builder, address, vector):
     store(builder, address, builder.trunc(vector, ir.VectorType(_I8, LANES)))
 
 
+def _prefetch(builder, address):
+    how = [ir.Constant(_I32, number) for number in (0, 3, 1)]  # to read, into every cache, data
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), _pointer(builder, address, _I8), *how)
+
+
+def load_floats(builder, address, kind):
+    """Sixteen float32 from the address of sixteen float32, float16 or int8."""
+    if kind == "float32":
+        return load(builder, address, _FLOATS, 4)
+    if kind == "float16":
+        return builder.fpext(load(builder, address, _kinds(ir.HalfType()), 2), _FLOATS)
+    return builder.sitofp(load(builder, address, _kinds(_I8)), _FLOATS)
+
+
 def _gather_half(builder, address, step):
     halves = ir.Constant(_kinds(_I16), ir.Undefined)
     for lane in range(LANES):
@@ -194,13 +208,13 @@ def _invoke(builder, address, *arguments):
 
 
 # Memory. Addresses are int64 numbers of bytes.
-loadf = _operation(F, (_a,), lambda b, a: load(b, a, _FLOATS, 4))
+loadf = _operation(F, (_a,), lambda b, a: load_floats(b, a, "float32"))
 storef = _operation(_none, (_a, F), _void(lambda b, a, x: store(b, a, x, 4)))
 loadi = _operation(I, (_a,), lambda b, a: load(b, a, _INTS))
 storei = _operation(_none, (_a, I), _void(store))
-load_half = _operation(F, (_a,), lambda b, a: b.fpext(load(b, a, _kinds(ir.HalfType()), 2), _FLOATS))
+load_half = _operation(F, (_a,), lambda b, a: load_floats(b, a, "float16"))
 gather_half = _operation(F, (_a, _a), _gather_half)  # at steps of so many bytes
-load_codes = _operation(F, (_a,), lambda b, a: b.sitofp(load(b, a, _kinds(_I8)), _FLOATS))  # 16 int8
+load_codes = _operation(F, (_a,), lambda b, a: load_floats(b, a, "int8"))
 load_bytes = _operation(F, (_a,), lambda b, a: b.uitofp(load(b, a, _kinds(_I8)), _FLOATS))  # 16 uint8
 store_bytes = _operation(_none, (_a, I), _void(_store_bytes))  # 16 int8
 spreadf = _operation(F, (_a,), lambda b, a: splat(b, load(b, a, _F32, 4)))  # one float32 to all lanes
@@ -215,14 +229,6 @@ get_half = _operation(_f, (_a,), lambda b, a: b.fpext(load(b, a, ir.HalfType(), 
 set_half = _operation(_none, (_a, _f), _void(lambda b, a, x: store(b, a, b.fptrunc(x, ir.HalfType()), 2)))
 getw = _operation(_a, (_a,), lambda b, a: load(b, a, _I64, 8))  # an int64, such as an address
 setw = _operation(_none, (_a, _a), _void(lambda b, a, x: store(b, a, x, 8)))
-
-
-def _prefetch(builder, address):
-    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [_pointer(builder, address, _I8), *(ir.Constant(_I32, x) for x in (0, 3, 1))])
-
-
 prefetch = _operation(_none, (_a,), _void(_prefetch))  # the 64 bytes around an address will be read
 
 # Arithmetic.

@@ -14,7 +14,6 @@ from numba.core import cgutils, types
 from synapnet_edge.simd import (
     _F32,
     _FLOATS,
-    _I8,
     _I32,
     LANES,
     _none,
@@ -24,6 +23,7 @@ from synapnet_edge.simd import (
     exp,
     largest,
     load,
+    load_floats,
     loadf,
     maximum,
     splat,
@@ -68,15 +68,6 @@ def _match(queries, blocks):
     return returning_nothing(build)
 
 
-def _floats(b, address, kind):
-    """Sixteen float32 from an address of such, of float16 or of int8 codes."""
-    if kind == "float32":
-        return load(b, address, _FLOATS, 4)
-    if kind == "float16":
-        return b.fpext(load(b, address, ir.VectorType(ir.HalfType(), LANES), 2), _FLOATS)
-    return b.sitofp(load(b, address, ir.VectorType(_I8, LANES)), _FLOATS)
-
-
 _SIZES = {"float32": 4, "float16": 2, "int8": 1}
 
 
@@ -97,7 +88,7 @@ def _collect(queries, vectors, kind="float32"):
         ]
         with cgutils.for_range(b, count):
             places = [at(b, value.get(), LANES * _SIZES[kind] * v) for v in range(vectors)]
-            loaded = [_floats(b, place, kind) for place in places]
+            loaded = [load_floats(b, place, kind) for place in places]
             for q in range(queries):
                 weight = splat(b, load(b, given[q].get(), _F32, 4))
                 for v in range(vectors):
@@ -118,7 +109,7 @@ def _transpose(kind):
     """
 
     def build(b, source, row, out):
-        rows = [_floats(b, at(b, source, b.mul(row, word(n))), kind) for n in range(LANES)]
+        rows = [load_floats(b, at(b, source, b.mul(row, word(n))), kind) for n in range(LANES)]
         for step in (8, 4, 2, 1):  # blocks of `step` lanes change places between rows that are `step` apart
             upper = [LANES + n - step if n & step else n for n in range(LANES)]
             lower = [LANES + n if n & step else n + step for n in range(LANES)]

@@ -88,7 +88,9 @@ class EpisodicStore(EntryStore):
         self._entries_per_layer = entries_per_layer
         self.step = 0
         self.blocks: list[Block] = []
-        self.tokens = self.open_tokens = 0  # of finished chunks and of the open one, if reads are watched
+        self.tokens = self.open_tokens = (
+            0  # of finished chunks and of the open one, if the policy needs places in it
+        )
         self._staging = Staging(n_layers)
         self.open_queries: list[list[Tensor]] = [[] for _ in range(n_layers)]
         self.read_statistics = ReadCollector(n_layers, self.policy.history_rows, self.policy.counts_low)
@@ -147,10 +149,10 @@ class EpisodicStore(EntryStore):
 
     def watch_blocks(self, layer: int, bias: Tensor) -> BlockWatch | None:
         """See `EntryStore`; asked for only by policies that need more than the sums of `observe_read`."""
-        if layer == 0 and not self.wants_queries:
-            self.open_tokens += bias.shape[2]
         if not self.policy.observes_open:
             return None
+        if layer == 0 and not self.wants_queries:
+            self.open_tokens += bias.shape[2]
         return self.read_statistics.watch(layer, bias, sum(block.top for block in self.blocks))
 
     @plain_tensors

@@ -203,6 +203,7 @@ class FastSession(Session):
         """Let the streams read what the store holds now: in place if it can be, else a copy."""
         stored = [state.store.in_place(layer) for layer in range(self.cfg.depth)]
         if all(isinstance(entries, StoredEntries) for entries in stored):
+            self._space.serve_stores()
             threads = self.threads if state.store.wants_mass else 0
             for number, stream in enumerate(state.streams):
                 for layer, entries in enumerate(stored):

@@ -74,9 +74,8 @@ class Stream:
         self.bias = self._entries.new((depth, room * 16), np.float32)
         self.positions = self._entries.new((depth, room * 16), np.int64)
         self.bias[:] = -np.inf
-        self.mass = [
-            self._entries.new((threads, room * 16), np.float32) for _ in range(depth * bool(threads))
-        ]
+        masses = (self._entries.new((threads, room * 16), np.float32) for _ in self.layers)
+        self.mass = list(masses) if threads else []
         for layer, words in enumerate(self.layers):
             words[t.S_KEYS], words[t.S_VALUES] = self.keys[layer].ctypes.data, self.values[layer].ctypes.data
             words[t.S_BIAS] = self.bias[layer].ctypes.data
@@ -101,11 +100,11 @@ class Stream:
     def place(self, layer: int, stored: StoredEntries, number: int, threads: int) -> None:
         """Let the kernels read the entries of stream `number` of a store where they are.
 
-        With `threads` the read mass is collected too, for each thread on its own. It holds until the store
-        changes.
+        The places are those of this moment: to be called again when the store has changed. With `threads` the
+        read mass is collected too, for each thread on its own.
         """
         words, entries = self.layers[layer], stored.bias.shape[1]
-        table, bias = stored.table(number), stored.bias[number].contiguous()
+        table, bias = stored.table(number), stored.bias[number]
         self._placed[layer] = table, bias  # whose addresses the kernels get
         words[t.S_PARTS], words[t.S_PART_COUNT] = table.address, table.blocks
         words[t.S_BIAS], words[t.S_ENTRIES] = bias.data_ptr(), entries
@@ -139,7 +138,7 @@ class Space:
 
     def __init__(self, plan: Plan, piece: int, threads: int, kernels: dict[int, int]) -> None:
         cfg = plan.cfg
-        self.threads, self.arena = threads, Arena()
+        self.threads, self.arena, self._cfg = threads, Arena(), cfg
         self.words = self.arena.new(t.SPACE_WORDS, np.int64)
         widest = max(plan.dim_pad, plan.inner_pad, plan.ff_pad)
         q_step = 4 * cfg.heads * padded(cfg.head_dim, 16)
@@ -173,18 +172,25 @@ class Space:
         self.words[t.WAIT] = self.arena.new(32, np.int32).ctypes.data
         self.words[t.PIECE] = piece
         self.words[list(kernels)] = list(kernels.values())
-        self.words[t.ENTRIES] = load_kernels().attend.address
         self._tables = self.arena.new((threads, t.THREAD_WORDS), np.int64)
-        tile = load_kernels().space_floats(cfg.head_dim, piece)
         for words in self._tables:
-            words[t.TILE] = self.arena.new(tile, np.float32).ctypes.data
-            words[t.TOPS] = self.arena.new(2 * cfg.heads * piece, np.float32).ctypes.data
             words[t.UNPACKED] = self.arena.new(64 * widest, np.int8).ctypes.data
             words[t.STARTS] = self.arena.new(widest, np.int32).ctypes.data
             words[t.ACC] = self.arena.new(4 * padded(cfg.head_dim, 16) + 16, np.float32).ctypes.data
         self.words[t.THREADS] = self._tables.ctypes.data
         self.address = self.words.ctypes.data
         self._lines, self._scratch = 0, Arena()
+
+    def serve_stores(self) -> None:
+        """Make ready for reads of a store's entries in place (the memory's kernels are loaded for it)."""
+        if self.words[t.ENTRIES]:
+            return
+        kernels, cfg, piece = load_kernels(), self._cfg, int(self.words[t.PIECE])
+        self.words[t.ENTRIES] = kernels.attend.address
+        for words in self._tables:
+            tile = self.arena.new(kernels.space_floats(cfg.head_dim, piece), np.float32)
+            tops = self.arena.new(2 * cfg.heads * piece, np.float32)
+            words[[t.TILE, t.TOPS]] = tile.ctypes.data, tops.ctypes.data
 
     def reserve(self, lookups: int) -> None:
         """Make room for reads of `lookups` entries and open tokens."""
